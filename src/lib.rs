@@ -53,13 +53,18 @@
 //! | have a model write code, or large integers | [`Code`], [`BigInt`](types::BigInt) |
 //! | call a model | [`Predict`](predict::Predict) |
 //! | have the model reason first | [`ChainOfThought`](predict::ChainOfThought) |
+//! | draw several samples, vote, compare, debate | [`strategies`], [the guide](guide::strategies) |
+//! | retry with advice, state constraints | [`Refine`](strategies::Refine), [`Assert`](strategies::Assert) |
+//! | let a model use tools until it knows | [`ReAct`](strategies::ReAct), [the guide](guide::agents) |
+//! | let a person approve what an agent does | [`Outcome::Waiting`](strategies::Outcome), [the guide](guide::agents) |
+//! | let a model compute by code | [`ProgramOfThought`](strategies::ProgramOfThought), [the guide](guide::code) |
 //! | write a custom strategy | [the guide](guide::strategies), [`Predict::over`](predict::Predict::over) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | choose a signature at run time | [`DynPredict`](predict::DynPredict) |
 //! | choose a model | [`Lm`](lm::Lm) with [`configure`], [`Settings::scope`](program::Settings::scope) or `set_lm` |
 //! | choose a provider, a protocol or a server | [the guide](guide::models) |
 //! | embed texts as vectors | [`Embedder`](lm::Embedder), [`VectorIndex`](retrieve::VectorIndex) |
-//! | let a model call functions | [`Tool`](tools::Tool) and [`ToolCalls`](tools::ToolCalls) |
+//! | let a model call functions | [`#[tool]`](macro@tool), [the guide](guide::tools) |
 //! | let a reasoning model answer in prose | [`TwoStepAdapter`](adapter::TwoStepAdapter) |
 //! | show outputs as they arrive | [`Predict::stream`](predict::Predict::stream), [`Module::events`](program::Module::events) |
 //! | know which replies are accepted | [the guide](guide::typed_outputs) |
@@ -105,7 +110,9 @@ pub use dspy_core::{
     Error, Result, Rng, Seed, adapter, data, decode, error, evaluate, finetune, lm, observe, predict,
     program, retrieve, signature, state, testing, tools, types,
 };
-pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
+pub use dspy_macros::{
+    chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool,
+};
 pub use dspy_optimizers as optimizers;
 pub use dspy_strategies as strategies;
 pub use schemars::JsonSchema;
@@ -135,8 +142,14 @@ pub mod guide {
     #[doc = include_str!("../docs/strategies.md")]
     pub mod strategies {}
 
-    #[doc = include_str!("../docs/sandbox.md")]
-    pub mod sandbox {}
+    #[doc = include_str!("../docs/tools.md")]
+    pub mod tools {}
+
+    #[doc = include_str!("../docs/agents.md")]
+    pub mod agents {}
+
+    #[doc = include_str!("../docs/code.md")]
+    pub mod code {}
 
     #[doc = include_str!("../docs/saved-programs.md")]
     pub mod saved_programs {}
@@ -232,8 +245,10 @@ pub mod prelude {
     pub use dspy_core::program::{BoxModule, HasPredictors, Module, Settings};
     pub use dspy_core::retrieve::{Bm25, Retriever};
     pub use dspy_core::signature::{Example, FieldState, Fields, Signature};
-    pub use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
+    pub use dspy_core::tools::{Tool, ToolCalls, ToolContext, ToolSpec};
     pub use dspy_core::types::{Audio, Citations, Code, Document, History, Image, Reasoning, language};
-    pub use dspy_macros::{chain_of_thought, field_type, include_optimized, module, predict, sig, signature};
+    pub use dspy_macros::{
+        chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool,
+    };
     pub use dspy_strategies::{BestOfN, MultiChainComparison, Outcome, ReAct, Refine, SelfConsistency};
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dspy::Error;
 use dspy::lm::{Capabilities, Completion, LmError, LmErrorKind, Message, Reply, Request, ScriptedLm};
 use dspy::prelude::*;
 use dspy::strategies::{AgentState, ApprovalNeeded, Decision, ResumeError};
@@ -264,7 +265,6 @@ async fn a_decision_is_bound_to_its_call() {
         Error::Other(source) => source.downcast_ref::<ResumeError>().cloned(),
         _ => None,
     };
-    use dspy::Error;
 
     let mut other = call.clone();
     other.arguments = json!({"to": "Eve", "amount": 500.0});
@@ -280,7 +280,7 @@ async fn a_decision_is_bound_to_its_call() {
     let refused = stranger.resume((*state).clone(), [call.approve()]).await.unwrap_err();
     assert!(matches!(resume_error(&refused.source), Some(ResumeError::OtherAgent)), "{refused:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 1, "nothing ran");
-    assert_eq!(refused.state.waiting(), [call.clone()], "the state is not lost");
+    assert_eq!(refused.state.waiting(), std::slice::from_ref(&call), "the state is not lost");
 
     let Outcome::Done(_) = agent.resume(*state, [call.deny("too much")]).await.unwrap() else {
         panic!("it waits")

@@ -24,6 +24,7 @@ fn ui() {
         "string",
         "check",
         "embedded",
+        "tool",
     ] {
         cases.compile_fail(format!("tests/ui/{topic}/*.rs"));
     }

@@ -22,6 +22,7 @@ pub use crate::signature::check::{Check, CheckFault, Enforce, enforce, enforced,
 pub use crate::signature::schema_keywords::variant_aliases;
 pub use crate::signature::shape;
 pub use crate::signature::{ErasedField, property_schema};
+pub use crate::tools::function;
 
 /// A type with the error message for `sig!` used as an item; never constructed.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ mod signature;
 #[cfg(test)]
 mod snapshots;
 mod string;
+mod tool;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -178,6 +179,87 @@ pub fn module(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> p
 #[proc_macro_attribute]
 pub fn field_type(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     guarded("#[field_type]", || field_type::expand(args.into(), item.into()))
+}
+
+/// Makes a function that models may call.
+///
+/// The doc comment is the description for the model, the arguments become parameters by name, with their doc comments
+/// as descriptions. The function stays as it is; `name::tool()` creates its [`Tool`](tools/struct.Tool.html), by a
+/// type of that name without values.
+///
+/// ```
+/// use dspy::prelude::*;
+///
+/// /// Searches the archive.
+/// #[tool]
+/// async fn search(
+///     /// The words to look for.
+///     query: String,
+///     #[tool(default = 10)] limit: usize,
+///     /// The language of the texts; any if absent.
+///     language: Option<String>,
+/// ) -> Result<Vec<String>, std::io::Error> {
+///     Ok(vec![format!("{query} in {language:?}"); limit.min(1)])
+/// }
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let found = search::tool().call(&serde_json::json!({"query": "owls"})).await?;
+/// assert_eq!(found[0], "owls in None");
+/// assert_eq!(search("owls".into(), 1, None).await?.len(), 1);
+/// # Ok(())
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// Arguments of any type that is `Deserialize` and `JsonSchema` are decoded as leniently as replies; what cannot be
+/// decoded, is missing or unknown is reported to the model, and the function does not run. An argument of type `Option` may
+/// be absent, and so may one with a default. The result is any type that is `Serialize`, or a `Result` of one with any
+/// error type. [`Image`](types/struct.Image.html)s in it are shown to the model. The function may be sync, but should
+/// not block.
+///
+/// An argument `cx: &ToolContext` is not a parameter for the model: it has the id of the call and reports progress.
+///
+/// # Methods
+/// On an `impl` block every method with `&self` is a tool, and `tools()` on an `Arc` of the value creates them all,
+/// `search_tool()` only that of `search`. Mark other methods with `#[tool(skip)]`.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use dspy::prelude::*;
+///
+/// struct Archive {
+///     texts: Vec<String>,
+/// }
+///
+/// #[tool]
+/// impl Archive {
+///     /// Returns the number of texts with a word.
+///     async fn count(&self, word: String) -> usize {
+///         self.texts.iter().filter(|text| text.contains(&word)).count()
+///     }
+///
+///     /// Deletes all texts.
+///     #[tool(approval)]
+///     async fn clear(&self) {}
+/// }
+///
+/// let archive = Arc::new(Archive { texts: vec![] });
+/// assert_eq!(archive.tools().len(), 2);
+/// ```
+///
+/// # Options
+/// - `#[tool(name = "…")]` on a function or method: its name for the model.
+/// - `#[tool(approval)]`: calls need the approval of a person. `#[tool(approval = |arguments| …)]`: calls with certain
+///   arguments do; the condition is a function from `&serde_json::Value` to `bool`.
+/// - `#[tool(crate = ::path)]` on a function or `impl` block: the path of `dspy` if it has another name.
+/// - `#[tool(skip)]` on a method: it is no tool.
+/// - `#[tool(default)]`, `#[tool(default = value)]` on an argument: the value if it is absent.
+/// - `#[tool(name = "…")]`, `#[tool(alias = "…")]` on an argument: its name for the model, and another one that is
+///   accepted.
+/// - `#[schemars(…)]` on an argument: constraints such as `range`, `length` and `regex`.
+#[proc_macro_attribute]
+pub fn tool(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    guarded("#[tool]", || tool::expand(args.into(), item.into()))
 }
 
 /// Declares a signature as a string, checked at compile time: `"inputs -> outputs"`.

@@ -107,6 +107,37 @@ fn module() {
 }
 
 #[test]
+fn tool() {
+    let function = quote! {
+        /// Searches.
+        pub async fn search(
+            /// The words.
+            query: String,
+            #[tool(default = 5)]
+            #[schemars(range(max = 50))]
+            limit: u8,
+            cx: &ToolContext,
+            order: Option<Order>,
+        ) -> Result<Vec<Hit>, Error> {
+            find(query)
+        }
+    };
+    let methods = quote! {
+        impl Archive {
+            /// Clears.
+            #[tool(approval)]
+            fn clear(&self) {}
+
+            #[tool(skip)]
+            fn helper(&self) {}
+        }
+    };
+    let function = crate::tool::expand(quote!(name = "find"), function);
+    let methods = crate::tool::expand(quote!(crate = ::other), methods);
+    check("tool", quote!(#function #methods));
+}
+
+#[test]
 fn data() {
     let call = crate::string::sig(quote!("question -> answer: Literal['yes', 'no'], score: float | None"));
     check("data", quote!(const SPEC: SignatureSpec = #call;));

@@ -3,7 +3,7 @@
 use dspy_core::program::HasPredictors;
 
 use crate::data::{Data, RowSet};
-use crate::engine::Splits;
+use crate::engine::{Splits, too_small};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Estimate, Sizes};
 use crate::metric::SharedMetric;
@@ -90,7 +90,8 @@ macro_rules! optimizer {
             {
                 let this = self.clone();
                 let data = data.into_data();
-                crate::engine::inherit(async move {
+                let run_dir = this.options.run_dir.clone();
+                crate::engine::inherit(crate::engine::guarded(run_dir, async move {
                     this.check()?;
                     let study = crate::engine::Study::builder(stringify!($optimizer), program, &data)
                         .settings(&this.settings())
@@ -98,7 +99,7 @@ macro_rules! optimizer {
                         .start(&this.metric)?;
                     let searched = this.search(&study).await;
                     study.finish(searched).await
-                })
+                }))
             }
         }
 
@@ -173,6 +174,12 @@ where
         cost = cost.verifying((holdout.len() * (1 + verify.finalists)) as u64);
     }
     let cost = cost.may_lack_headroom(options.best_score.is_some());
-    let sure = cost.baseline.unwrap_or(0).saturating_mul(predictors as u64);
-    Ok(cost.estimate(program, train).ended_by(options.budget, sure))
+    let baseline = cost.baseline.unwrap_or(0);
+    let sure = baseline.saturating_mul(predictors as u64);
+    let verification = splits.verification(predictors);
+    let search = splits.search_budget(program, options.budget);
+    let too_small = too_small(options.budget, baseline, predictors, verification);
+    let shortage = verification.and_then(|verification| verification.shortage(options.budget));
+    let estimate = cost.estimate(program, train).ended_by(options.budget, search.calls, sure);
+    Ok(estimate.warning(too_small.into_iter().chain(shortage)))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use dspy_core::error::{BoxError, write_chain};
+use dspy_core::error::{BoxError, clipped, write_chain};
 use dspy_core::signature::FieldError;
 use thiserror::Error;
 
@@ -136,14 +136,34 @@ pub enum OptimizeError {
     /// an output in place of the error, which the metric scores.
     #[error(
         "the program failed on all {} that it ran on, and other prompts would not change that; for example {first}; fix \
-         the program or the rows{}", counted(*.failed, "row"), how_to_start_over(.run_dir.as_ref())
+         the program or the rows{}", counted(*.failed, "row"), how_to_go_on(.run_dir.as_ref())
     )]
     Program {
         /// The number of rows on which it has run.
         failed: usize,
         /// The first of these rows, with the message of the failure.
         first: String,
-        /// The folder of the journal, if the run has one. The journal has the failures, so a new run needs another.
+        /// The folder of the journal, if the run has one. A new run with it, of the corrected program and the same
+        /// `code_version`, runs on these rows again and uses the replies that were paid.
+        run_dir: Option<PathBuf>,
+    },
+    /// The program has returned results, but not one of its calls was seen, so that a limited budget cannot hold.
+    #[error(
+        "the program has returned results, but not one call of a model was seen, so the budget does not hold for its calls: \
+         those of tasks that it starts with a bare `tokio::spawn` escape; start them with `dspy::spawn`, or run without a \
+         limit"
+    )]
+    Escaped,
+    /// A function that the search calls has panicked, such as a custom
+    /// [`TextProposer`](crate::proposer::TextProposer). Everything that was paid is in the journal, if the run has one.
+    /// (A panic of the program or of the metric is a failure of the row.)
+    #[error("{callback} panicked: {message}; fix it{}", how_to_resume(.run_dir.as_ref()))]
+    Panic {
+        /// The function.
+        callback: String,
+        /// The message of the panic.
+        message: String,
+        /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
     },
     /// A candidate cannot be applied to the program.
@@ -178,6 +198,16 @@ impl OptimizeError {
             return Ok(());
         }
         Err(OptimizeError::Option { option, value: value.to_string(), expected: "at most 10,000" })
+    }
+
+    /// Creates the error of a panic.
+    pub(crate) fn panicked(
+        callback: String,
+        panic: &(dyn std::any::Any + Send),
+        run_dir: Option<PathBuf>,
+    ) -> Self {
+        let message = clipped(dspy_base::panics::message(panic).unwrap_or("without a message"));
+        OptimizeError::Panic { callback, message, run_dir }
     }
 
     /// Creates an error of the algorithm itself, for custom optimizers.
@@ -221,14 +251,15 @@ fn how_to_resume(run_dir: Option<&PathBuf>) -> String {
     }
 }
 
-fn how_to_start_over(run_dir: Option<&PathBuf>) -> String {
-    let another = |folder: &PathBuf| {
+fn how_to_go_on(run_dir: Option<&PathBuf>) -> String {
+    let how = |folder: &PathBuf| {
         format!(
-            ", then start with another run_dir, as the journal in `{}` has these failures",
+            "; then run again with the run_dir `{}` and the same `code_version`: these rows run again, and the replies \
+             that were paid are used",
             folder.display()
         )
     };
-    run_dir.map(another).unwrap_or_default()
+    run_dir.map(how).unwrap_or_default()
 }
 
 impl From<OptimizeError> for dspy_core::Error {

@@ -2,11 +2,12 @@
 
 use dspy_base::digest::Digest;
 use dspy_core::lm::{Lm, Params, Request};
-use dspy_core::program::{HasPredictors, current_lm};
+use dspy_core::program::{HasPredictors, current_lm, module_settings};
 use dspy_core::signature::Values;
 use serde_json::{Value, json};
 
-/// Returns the identity of a program by predictor path: everything that determines its replies.
+/// Returns the identity of a program by the paths of its predictors, and of those modules that have settings in code:
+/// everything that determines its replies and has a description.
 pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
     let ambient = current_lm();
     let predictors = program.named_predictors().into_iter().map(|(path, predictor)| {
@@ -32,7 +33,7 @@ pub(crate) fn program_identity(program: &impl HasPredictors) -> Value {
         }
         (path, identity)
     });
-    Value::Object(predictors.collect())
+    Value::Object(predictors.chain(module_settings(program)).collect())
 }
 
 /// Returns the identity of a model. Parts of the address that may be secret are digests.

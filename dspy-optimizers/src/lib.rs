@@ -103,6 +103,7 @@ mod ensemble;
 mod error;
 mod estimate;
 mod events;
+mod fruitless;
 pub mod gepa;
 mod headroom;
 mod identity;
@@ -165,8 +166,8 @@ pub use portfolio::Portfolio;
 pub use race::Race;
 pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{
-    CallKind, Changes, ItemReport, Parameters, PhaseTime, PredictorChange, Report, RunFacts, Spend,
-    SpendEntry, SpendSum, Stopped, Trial, Verification, Verified,
+    CallKind, Changes, ItemReport, Parameters, PartialScore, PhaseTime, PredictorChange, Report, RunFacts,
+    Spend, SpendEntry, SpendSum, Stopped, Trial, Verification, Verified,
 };
 pub use simba::Simba;
 pub use strategy::StrategyError;

@@ -104,9 +104,11 @@ macro_rules! option_setters {
         /// `report.html`.
         ///
         /// A folder belongs to one optimization: starting with other data, options or programs is an error,
-        /// and so is a `journal.jsonl` that is not a journal. Code has no identity: if the metric or the `forward`
-        /// of a program has changed, the results in the journal are those of the old code. Set a new
-        /// [`code_version`](Self::code_version) with each such change, or another folder.
+        /// and so is a `journal.jsonl` that is not a journal. Settings of modules in code are part of the program
+        /// if the modules [describe](dspy_core::program::Visitor::settings) them. Other code has no identity: if
+        /// the metric, the function of a reducer or the `forward` of a program has changed, the results in the
+        /// journal are those of the old code. Set a new [`code_version`](Self::code_version) with each such
+        /// change, or another folder.
         ///
         /// The journal contains prompts and replies; on Unix, only its owner can read it. If it is removed during
         /// the optimization, [`Report::warnings`](crate::Report::warnings) has a warning.

@@ -18,6 +18,42 @@ pub(crate) fn p_value(rival: &[Option<f64>], other: &[Option<f64>]) -> f64 {
     upper_tail(mean / error, count - 1).max((-(count as f64)).exp2())
 }
 
+/// The number, the sum and the sum of the squares of scores.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sums {
+    pub(crate) count: f64,
+    pub(crate) sum: f64,
+    pub(crate) squares: f64,
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, score: f64) {
+        self.count += 1.0;
+        self.sum += score;
+        self.squares += score * score;
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+    }
+
+    /// Returns the variance of the mean.
+    fn of_mean(&self) -> f64 {
+        ((self.squares - self.sum * self.mean()) / (self.count - 1.0) / self.count).max(0.0)
+    }
+}
+
+/// Returns the p-value of a one-sided t-test of scores on different rows (Welch's, with the degrees of freedom of the
+/// smaller number); 1 if the first are not better.
+pub(crate) fn unpaired_p_value(rival: &Sums, other: &Sums) -> f64 {
+    let (count, gain) = (rival.count.min(other.count), rival.mean() - other.mean());
+    if count < 2.0 || gain <= 0.0 {
+        return 1.0;
+    }
+    let error = (rival.of_mean() + other.of_mean()).sqrt();
+    upper_tail(gain / error, count as usize - 1).max((-count).exp2())
+}
+
 /// Formats a p-value, such as `p = 0.031` and `p < 0.001`.
 pub(crate) fn shown(p: f64) -> String {
     if p < 0.001 { "p < 0.001".into() } else { format!("p = {p:.3}") }
@@ -62,6 +98,20 @@ mod tests {
         }
         assert_eq!(upper_tail(0.0, 7), 0.5);
         assert!(upper_tail(f64::INFINITY, 7) < 1e-12);
+    }
+
+    #[test]
+    fn scores_on_different_rows_are_compared_by_their_spread() {
+        let sums = |right: usize, count: usize| {
+            let mut sums = Sums::default();
+            (0..count).for_each(|row| sums.add(f64::from(u8::from(row < right))));
+            sums
+        };
+        assert!(unpaired_p_value(&sums(6, 10), &sums(5, 10)) > 0.2);
+        assert!(unpaired_p_value(&sums(60, 100), &sums(40, 100)) < 0.01);
+        assert_eq!(unpaired_p_value(&sums(3, 3), &sums(0, 3)), 0.125, "few equal scores say little");
+        assert_eq!(unpaired_p_value(&sums(1, 2), &sums(1, 2)), 1.0);
+        assert_eq!(unpaired_p_value(&sums(1, 1), &sums(0, 9)), 1.0);
     }
 
     #[test]

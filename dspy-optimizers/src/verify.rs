@@ -58,7 +58,8 @@ impl Verify {
         self
     }
 
-    /// Sets the share of the budget that is reserved for the verification, from 0 to 1, 0.15 by default.
+    /// Sets the share of the budget that is reserved for the verification, from 0 to 1, 0.15 by default. No more calls are
+    /// reserved than the verification can need, at ten calls of each predictor in a run.
     #[must_use]
     pub const fn reserve(mut self, share: f64) -> Self {
         self.reserve = share;

@@ -340,3 +340,68 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let spent = ace().budget(Budget::calls(0)).build().compile(one_step(&lm), &rows(6)).await.unwrap();
     assert!(matches!(spent.report().stopped, Stopped::Budget(_)));
 }
+
+#[tokio::test]
+async fn without_a_valset_the_first_scores_serve_the_first_batch() {
+    let lm = Obedient::new();
+    let ace = Ace::builder().metric(right).batch(10).proposer(Scholar::default()).build();
+    let data = rows(10);
+    let estimate = ace.estimate(&one_step(&lm), &data).unwrap();
+    let optimized = ace.compile(one_step(&lm), &data).await.unwrap();
+    assert_eq!(optimized.report().score(), Some(1.0), "{}", optimized.report());
+    // The original program, each row with its lesson, and the new program.
+    assert_eq!(lm.calls(), 10 + 10 + 10, "{}", optimized.report());
+    let with_valset = ace.estimate(&one_step(&lm), Data::new(&data[..]).valset(&data[..])).unwrap();
+    assert_eq!(with_valset.program_calls.most.unwrap() - estimate.program_calls.most.unwrap(), 10);
+}
+
+#[tokio::test]
+async fn a_result_on_a_part_of_the_rows_is_a_clear_one_and_says_so() {
+    // Of 60 rows, the only fact that is learned is worth three, or all of them together are worth all.
+    let is = |row: &Row, answer: &str| row.0["answer"] == answer;
+    let cows = rows(300).into_iter().filter(|row| is(row, "moo")).take(3);
+    let few: Vec<Row> = cows.chain(rows(300).into_iter().filter(|row| is(row, "hoot"))).take(60).collect();
+    for (val, chosen) in [(few, false), (rows(60), true)] {
+        let train: Vec<Row> = rows(5).into_iter().filter(|row| chosen || is(row, "moo")).collect();
+        let compile = async |budget| {
+            let lm = Obedient::new();
+            let ace = Ace::builder().metric(right).batch(5).acceptance_rows(20).proposer(Scholar::default());
+            let ace = ace.budget(budget).build();
+            let optimized = ace.compile(one_step(&lm), Data::new(&train[..]).valset(&val[..])).await.unwrap();
+            (optimized.report().clone(), lm.calls() as u64)
+        };
+        let (whole, total) = compile(Budget::UNLIMITED).await;
+        assert!(whole.score() > whole.baseline, "{whole}");
+        assert_eq!(whole.best_trial().unwrap().partial, None);
+        for calls in (60..total).step_by(5) {
+            let (report, _) = compile(Budget::calls(calls)).await;
+            let Some(partial) = report.best_trial().unwrap().partial else {
+                assert_eq!(report.best, 0, "{report}");
+                continue;
+            };
+            assert!(chosen, "a gain on a few rows may be luck: {report}");
+            assert_eq!((partial.of, report.score()), (60, None));
+            let shown = format!("{:.1} % on {} of 60 rows, from", partial.score * 100.0, partial.rows);
+            assert!(report.to_string().lines().next().unwrap().contains(&shown), "{report}");
+            let warning = format!("the result rests on {} of 60 rows", partial.rows);
+            assert!(report.warnings.iter().any(|known| known.starts_with(&warning)), "{report}");
+            assert!(report.to_html().contains(&format!("on {} of 60 rows", partial.rows)));
+            let json = serde_json::to_string(&report).unwrap();
+            assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        }
+    }
+}
+
+#[tokio::test]
+async fn blank_proposals_change_nothing_and_are_counted() {
+    let lm = Obedient::new();
+    let blank = async |_: TextRequest| Ok(vec!["  \n".to_owned()]);
+    let ace = Ace::builder().metric(right).batch(5).proposer(blank).build();
+    let known = ["cow=moo", "cat=meow"];
+    let data = Data::new(rows(10)).valset(rows(10));
+    let optimized = ace.compile(knowing(&lm, &known), data).await.unwrap();
+    let report = optimized.report();
+    assert_eq!((optimized.predictor().playbook().len(), report.trials.len()), (2, 1), "{report}");
+    let warning = "the proposer has returned 2 empty answers for `self`; none of them was scored";
+    assert_eq!(report.warnings, [warning]);
+}

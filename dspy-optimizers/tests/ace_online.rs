@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::{HINTS, Obedient, Row, one_step, question, right, rows};
 use dspy_core::evaluate::Score;
@@ -85,6 +85,48 @@ async fn feedback_becomes_an_item_if_it_is_accepted() {
         "{learned:?}"
     );
     assert_eq!((spoiled.version(), spoiled.program().predictor().playbook().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn the_curator_sees_the_last_rejected_batches_again() {
+    /// A curator that proposes something worse until it has seen enough runs, and keeps their number.
+    struct Patient(usize, Arc<Mutex<Vec<usize>>>);
+
+    impl TextProposer for Patient {
+        fn propose(&self, _request: TextRequest) -> BoxFuture<'_, dspy_core::Result<Vec<String>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn curate(&self, request: CurationRequest) -> BoxFuture<'_, dspy_core::Result<Vec<Delta>>> {
+            let runs = request.records.len();
+            self.1.lock().unwrap().push(runs);
+            let text = if runs < self.0 { "moo is wrong" } else { "cow=moo" };
+            let add = Delta::Add { section: "sounds".into(), text: format!("{text}{}", "!".repeat(runs)) };
+            Box::pin(async { Ok(if self.0 == usize::MAX { Vec::new() } else { vec![add] }) })
+        }
+    }
+
+    let lm = Obedient::new();
+    let handle = |enough| {
+        let seen = Arc::default();
+        let ace = Ace::builder().metric(right).batch(1).proposer(Patient(enough, Arc::clone(&seen))).build();
+        (ace.online(one_step(&lm), rows(5)).unwrap(), seen)
+    };
+    let (online, seen) = handle(usize::MAX);
+    for _ in 0..7 {
+        let learned = online.learn(run(&online, "cow").await, "cow=moo").await.unwrap();
+        let Learned::Unchanged { notes } = learned else { panic!("{learned:?}") };
+        assert!(notes[0].contains("1 empty answer for `self`"), "{notes:?}");
+    }
+    assert_eq!(*seen.lock().unwrap(), [1, 2, 3, 4, 5, 5, 5], "of at most four batches before");
+    let learned = online.learn(run(&online, "cow").await, Score::new(1.0)).await.unwrap();
+    assert_eq!((learned, seen.lock().unwrap().len()), (Learned::Unchanged { notes: Vec::new() }, 7));
+
+    let (online, seen) = handle(1);
+    for _ in 0..2 {
+        online.learn(run(&online, "cow").await, "cow=moo").await.unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), [1, 1], "an adopted playbook begins anew");
 }
 
 #[tokio::test]

@@ -69,8 +69,9 @@ fn labels(report: &Report) -> Vec<&str> {
 async fn each_step_goes_on_from_the_one_before() {
     let lm = Obedient::new();
     let together = hints().strategy("a -> b -> c").build().unwrap();
-    let (train, val) = (rows(5), rows(10));
-    let data = Data::new(&train[..]).valset(&val[..]);
+    let all = rows(15);
+    let (val, train) = all.split_at(10);
+    let data = Data::new(train).valset(val);
     let optimized = together.compile(one_step(&lm), data).await.unwrap();
     let report = optimized.report();
     assert_eq!(labels(report), ["original program", "a", "a -> b", "a -> b -> c"]);

@@ -274,3 +274,33 @@ async fn copro_of_one(lm: &Arc<Obedient>, requests: &Requests) -> Report {
         Copro::builder().metric(right).proposer(hinting(requests)).budget(Budget::calls(1_000)).build();
     copro.compile(one_step(lm), &rows(1)).await.unwrap().report().clone()
 }
+
+#[tokio::test]
+async fn blank_and_unchanged_instructions_are_counted_and_cost_no_run() {
+    let lm = Obedient::new();
+    let useless = async |request: TextRequest| {
+        let current = format!("  {} \n", request.current);
+        Ok(vec![String::new(), "  \n".to_owned(), current, "\"\"".to_owned()])
+    };
+    let copro = Copro::builder().metric(right).breadth(5).depth(2).proposer(useless).build();
+    let optimized = copro.compile(one_step(&lm), &rows(10)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!((lm.calls(), report.trials.len(), report.best), (10, 1, 0), "{report}");
+    let warning =
+        "the proposer has returned 6 blank texts, 2 unchanged texts for `self`; none of them was scored";
+    assert_eq!(report.warnings[0], warning);
+}
+
+#[tokio::test]
+async fn instructions_that_the_budget_cannot_compare_are_a_warning() {
+    let lm = Obedient::new();
+    let optimizer = Copro::builder()
+        .metric(right)
+        .proposer(hinting(&Requests::default()))
+        .budget(Budget::calls(30))
+        .build();
+    let optimized = optimizer.compile(one_step(&lm), Data::new(rows(20)).valset(rows(20))).await.unwrap();
+    let said =
+        optimized.report().warnings.iter().any(|warning| warning.contains("could be compared, which needs"));
+    assert!(said, "{}", optimized.report());
+}

@@ -49,6 +49,10 @@ async fn within<P: Program, O: Optimizer<P, Row>>(name: &str, optimizer: &O, pro
     assert!(estimate.tokens.unwrap().contains(tokens), "{shown}");
     assert!(estimate.usd.unwrap().contains(usd), "{shown}");
     assert!(budget.calls.is_none_or(|limit| estimate.calls().most <= Some(limit)), "{shown}");
+    // What is called first is the original program, whose prompts are known.
+    if budget.calls == Some(1) && estimate.calls().least == 1 {
+        assert!(estimate.tokens.unwrap().most.unwrap() < 2 * tokens, "{shown}");
+    }
 }
 
 macro_rules! all_within {
@@ -151,4 +155,22 @@ fn a_number_of_calls_per_run_keeps_the_budget() {
     assert_eq!(limited.clone().at_calls_per_rollout(f64::NAN), limited);
     let nothing = estimate(Budget::calls(0));
     assert_eq!((nothing.calls().most, nothing.tokens.unwrap().most), (Some(0), Some(0)), "{nothing}");
+}
+
+#[test]
+fn the_limit_of_replies_is_that_of_the_settings() {
+    let estimate = |lm: Lm| {
+        let copro = Copro::builder().metric(taught).breadth(4).build();
+        copro.estimate(&one().with_lm(lm), &rows(20)[..]).unwrap().tokens.unwrap().most.unwrap()
+    };
+    let (free, limited) = (estimate(lm()), estimate(lm().max_tokens(20)));
+    assert!(limited < free && limited > free / 2, "{limited} of {free}");
+}
+
+#[tokio::test]
+async fn what_is_free_is_free_in_any_number() {
+    let portfolio = Portfolio::builder(Budget::UNLIMITED.tokens(4_000)).metric(taught).build();
+    let estimate = async { portfolio.estimate(&one(), &rows(20)[..]).unwrap() };
+    let estimate = Settings::new().lm(Lm::builtin().price(Price::FREE)).scope(estimate).await;
+    assert!(estimate.to_string().ends_with("$0.0000"), "{estimate}");
 }

@@ -7,15 +7,15 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Caught, HINTS, Idle, Obedient, Parrot, Row, TwoSteps, folder, right, rows};
+use common::{Caught, HINTS, Idle, Obedient, Parrot, Row, TwoSteps, folder, one_step, right, rows};
 use dspy_core::lm::{Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors, Module, Settings, Visitor, VisitorMut};
 use dspy_core::signature::Values;
-use dspy_optimizers::proposer::TextRequest;
+use dspy_optimizers::proposer::{Proposer, TextRequest};
 use dspy_optimizers::{
-    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Copro, Data, Gepa, InferRules, JournalError,
-    MiproV2, ModuleOpro, OptimizeError, Stopped,
+    Ace, BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Capo, Copro, Data, Gepa, InferRules,
+    JournalError, MiproV2, ModuleOpro, OptimizeError, Portfolio, Simba, Stopped,
 };
 
 fn predict() -> DynPredict {
@@ -159,6 +159,39 @@ async fn a_program_that_fails_on_every_row_ends_the_search_before_it_begins() {
         warning.contains("failed on 11 of 12 rows") && warning.contains("the first is row 1: "),
         "{warning}"
     );
+}
+
+#[tokio::test]
+async fn a_corrected_program_goes_on_in_the_same_folder_with_what_was_paid() {
+    let (folder, (script, lm)) = (folder("corrected"), scripted(|_| GOOD));
+    let run = |fails: fn(&Values) -> bool, version: Option<&str>| {
+        let mut program = Faulty(predict(), fails);
+        program.set_lm(lm.clone());
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(0);
+        let search =
+            version.map_or(search.clone(), |version| search.code_version(version)).run_dir(&folder).build();
+        async move { search.compile(program, &rows(12)).await }
+    };
+    for _ in 0..2 {
+        let error = run(|_| true, None).await.unwrap_err();
+        assert!(matches!(error, OptimizeError::Program { failed: 12, .. }), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.contains("run again with the run_dir") && message.contains("`code_version`"),
+            "{message}"
+        );
+        assert_eq!(script.requests().len(), 12, "no reply is paid twice");
+    }
+    // A new version of the code is another run, and the error says so.
+    let error = run(|_| false, Some("2")).await.unwrap_err();
+    assert!(error.to_string().contains("`code_version` was not set, is now \"2\""), "{error}");
+    let optimized = run(|_| false, None).await.unwrap();
+    assert_eq!(optimized.report().baseline, Some(0.25));
+    let whole = script.requests().len();
+    let again = run(|_| false, None).await.unwrap();
+    assert!(again.report() == optimized.report());
+    assert_eq!(script.requests().len(), whole);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 fn no_proposal() -> impl dspy_optimizers::proposer::TextProposer {
@@ -328,7 +361,8 @@ async fn another_model_is_another_run() {
         "{error}"
     );
     let error = run(scripted(|_| GOOD).1.temperature(0.5)).await.unwrap_err();
-    assert!(error.to_string().contains("`program.self.model.params`"), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("`program.self.model.params` has changed: parameters of calls"), "{message}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -343,6 +377,73 @@ async fn a_folder_that_cannot_be_written_is_an_error_before_anything_is_paid() {
     assert!(error.to_string().contains("not-a-folder") && error.to_string().contains("is a file"), "{error}");
     assert!(script.requests().is_empty());
     std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_program_is_described_in_words() {
+    let folder = folder("words");
+    let run = |program: DynPredict, count: usize| {
+        let optimizer = BootstrapFewShot::builder().metric(right).run_dir(&folder).build();
+        Settings::new()
+            .lm(scripted(|_| GOOD).1)
+            .scope(async move { optimizer.compile(program, rows(count)).await })
+    };
+    run(predict(), 3).await.unwrap();
+    let mut other = predict();
+    other.for_each_predictor(|_, predictor| predictor.set_instruction("Say it."));
+    let message = run(other, 3).await.unwrap_err().to_string();
+    assert!(
+        message.contains("`program.self.prompt` has changed: the instruction, descriptions,"),
+        "{message}"
+    );
+    let fields = DynPredict::new("question -> answer: int".parse().unwrap());
+    let message = run(fields, 4).await.unwrap_err().to_string();
+    for part in
+        ["`program.self.signature` has changed: the fields", "`trainset.digest` has changed: the content"]
+    {
+        assert!(message.contains(part), "{message}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_folder_that_cannot_be_created_is_an_error_with_advice() {
+    let optimizer = BootstrapFewShot::builder().metric(right).run_dir("/proc/nope").build();
+    let (_, lm) = scripted(|_| GOOD);
+    let error = Settings::new().lm(lm).scope(optimizer.compile(predict(), rows(3))).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Journal(JournalError::NotWritable { .. })), "{error}");
+    assert!(error.to_string().contains("choose a folder that you may write to"), "{error}");
+}
+
+#[tokio::test]
+async fn a_limit_in_dollars_that_is_no_number_is_an_error() {
+    for usd in [f64::NAN, -1.0] {
+        let optimizer = BootstrapFewShot::builder().metric(right).budget(Budget::calls(9).usd(usd)).build();
+        let estimated = optimizer.estimate(&predict(), rows(3)).unwrap_err();
+        let error = optimizer.compile(predict(), rows(3)).await.unwrap_err();
+        for error in [estimated, error] {
+            assert!(matches!(error, OptimizeError::Option { option: "budget.usd", .. }), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_valset_that_shares_some_rows_with_the_trainset_is_a_warning() {
+    let lm = Obedient::new();
+    for (train, val, shared) in [(0..8, 0..8, None), (0..8, 8..16, None), (0..8, 6..12, Some("2 of 6 rows"))]
+    {
+        let all = rows(16);
+        let data = Data::new(all[train].to_vec()).valset(all[val].to_vec());
+        let search =
+            BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(0).build();
+        let optimized = search.compile(common::one_step(&lm), data).await.unwrap();
+        let warnings = &optimized.report().warnings;
+        let found =
+            warnings.iter().find(|warning| warning.contains("of the valset are also in the trainset"));
+        assert_eq!(found.is_some(), shared.is_some(), "{warnings:?}");
+        assert!(found.is_none_or(|found| found.starts_with(shared.unwrap())), "{warnings:?}");
+    }
 }
 
 #[tokio::test]
@@ -406,4 +507,86 @@ async fn a_predictor_that_never_runs_changes_nothing() {
     ] {
         assert_eq!((report.score(), report.stopped), (Some(1.0), Stopped::Finished), "{report}");
     }
+}
+
+#[tokio::test]
+async fn a_predictor_that_no_row_reaches_is_a_warning_also_after_a_resume() {
+    let folder = folder("idle");
+    let search = || BootstrapFewShotWithRandomSearch::builder().metric(right).run_dir(&folder).build();
+    for _ in 0..2 {
+        let optimized = search().compile(Idle::new(&Obedient::new()), &rows(6)).await.unwrap();
+        let warnings = &optimized.report().warnings;
+        let idle: Vec<_> =
+            warnings.iter().filter(|warning| warning.contains("was called on no row")).collect();
+        assert_eq!(idle.len(), 1, "{warnings:?}");
+        assert!(idle[0].starts_with("the predictor `idle` was called on no row"), "{warnings:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+    let report = |program| async { search_of(program).await.report().warnings.clone() };
+    let all = report(TwoSteps::new(&Parrot::new())).await;
+    assert!(all.iter().all(|warning| !warning.contains("was called on no row")), "{all:?}");
+}
+
+async fn search_of(program: TwoSteps) -> dspy_optimizers::Optimized<TwoSteps> {
+    let search = BootstrapFewShotWithRandomSearch::builder().metric(right).build();
+    search.compile(program, &rows(6)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_teacher_with_other_predictors_is_an_error_before_any_call() {
+    let lm = Obedient::new();
+    let mut teacher = DynPredict::new("question -> answer, reason".parse().unwrap());
+    teacher.set_lm(Lm::shared(lm.clone()));
+    let data = || Data::new(rows(40)).teacher(teacher.clone());
+    macro_rules! check {
+        ($($builder:expr),+ $(,)?) => {
+            $({
+                let error = $builder.metric(right).build().compile(one_step(&lm), data()).await.unwrap_err();
+                assert!(matches!(&error, OptimizeError::Teacher(_)), "{error}");
+                assert!(error.to_string().contains("`self` has another signature"), "{error}");
+            })+
+        };
+    }
+    check! {
+        Ace::builder(),
+        Capo::builder(),
+        Copro::builder(),
+        Gepa::builder(),
+        ModuleOpro::builder(),
+        MiproV2::builder(),
+        Portfolio::builder(Budget::calls(2_000)),
+        Simba::builder(),
+        BootstrapFewShot::builder(),
+    }
+    assert_eq!(lm.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_proposer_that_is_refused_is_named_with_its_role_and_what_to_do() {
+    let (_, lm) = scripted(|_| LmError::new(LmErrorKind::Auth, "prop", "key refused"));
+    let copro = Copro::builder().metric(right).proposer(Proposer::new().with_lm(lm)).build();
+    let error = copro.compile(one_step(&Obedient::new()), &rows(6)).await.unwrap_err();
+    assert!(matches!(&error, OptimizeError::Outage { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.starts_with("the proposer's model `prop`"), "{message}");
+    assert!(message.contains("key refused; check its address and key, or"), "{message}");
+}
+
+#[tokio::test]
+async fn a_warning_of_several_lines_is_one_line_in_the_summary_and_whole_in_the_report() {
+    let reply = format!("I would rather\nnot {}\nsay", "really ".repeat(200));
+    let (_, lm) = scripted(move |_| reply.clone());
+    let copro = Copro::builder().metric(right).breadth(2).depth(1).proposer(Proposer::new().with_lm(lm));
+    let optimized = copro.build().compile(one_step(&Obedient::new()), &rows(6)).await.unwrap();
+    let report = optimized.report();
+    let warning = report.warnings.iter().find(|warning| warning.contains("the proposer failed")).unwrap();
+    assert!(warning.contains("| I would rather\n  | not really"), "{warning}");
+    let summary = report.to_string();
+    let line = summary.lines().find(|line| line.starts_with("warning: ")).unwrap();
+    assert!(
+        line.contains("| I would rather | not really") && line.ends_with("more characters in the report)"),
+        "{line}"
+    );
+    assert!(line.len() < 500, "{line}");
+    assert!(report.to_html().contains("| I would rather\n  | not really"), "whole in the page");
 }

@@ -110,7 +110,7 @@ async fn without_a_valset_the_first_runs_are_those_of_its_minibatches() {
     assert_eq!(lm.calls(), 9 + 5 * 3);
     let scored = gepa().perfect_score(0.0).published().proposer(ramble).max_rollouts(30).build();
     let optimized = scored.compile(one_step(&Obedient::new()), &rows(9)).await.unwrap();
-    assert_eq!(optimized.report().stopped, Stopped::ScoreReached, "the scale is that of the metric");
+    assert_eq!(optimized.report().stopped, Stopped::NoHeadroom, "the scale is that of the metric");
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ async fn runs_become_advice_for_the_proposer() {
     assert!(asked[0].program.contains("skill=40"));
 
     let report = run(Noisy::new().explored(3).advice(false)).await;
-    assert!(report.warnings.is_empty() && adviser.asked.lock().unwrap().is_empty());
+    assert!(!report.warnings.concat().contains("no idea") && adviser.asked.lock().unwrap().is_empty());
     assert!(adviser.heard.lock().unwrap().iter().all(Option::is_none));
 }
 

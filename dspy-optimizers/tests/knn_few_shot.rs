@@ -531,3 +531,26 @@ async fn other_optimizers_can_fill_it_and_bad_input_is_refused() {
     let error = taught.compile(steps(1), Data::new(rows(3)).teacher(steps(2))).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Teacher(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_journal_is_not_resumed_with_other_settings_of_a_module() {
+    let lm = Parrot::new();
+    let dir = folder("nearest-settings");
+    let run = async |k: usize, seed: u64| {
+        let nearest = NearestDemos::new(TwoSteps::new(&lm)).k(k);
+        let ensemble = Ensemble::new(vec![nearest; 2]).size(1).seed(seed);
+        BootstrapFewShot::builder().metric(right).run_dir(&dir).build().compile(ensemble, &rows(6)).await
+    };
+    run(2, 0).await.unwrap();
+    let calls = lm.calls();
+    for (k, seed, expected) in [
+        (3, 0, "`program.programs[0] (NearestDemos).k` was 2, is now 3"),
+        (2, 7, "`program.self (Ensemble).seed` was 0, is now 7"),
+    ] {
+        let error = run(k, seed).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    run(2, 0).await.unwrap();
+    assert_eq!(lm.calls(), calls);
+    std::fs::remove_dir_all(dir).unwrap();
+}

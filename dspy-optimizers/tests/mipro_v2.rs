@@ -283,7 +283,11 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let mipro = || MiproV2::builder().metric(right).instructions_only().shown_demos(false);
     let failing = mipro().proposer(async |_: TextRequest| Err(dspy_core::Error::other("no ideas")));
     let optimized = failing.build().compile(one_step(&lm), &rows(5)).await.unwrap();
-    assert_eq!(optimized.report().warnings[0], "no instruction for `self`: the proposer failed: no ideas");
+    let warnings = &optimized.report().warnings;
+    assert!(
+        warnings.contains(&"no instruction for `self`: the proposer failed: no ideas".into()),
+        "{warnings:?}"
+    );
     for text in ["", "[[ ## completed ## ]]", &"long ".repeat(20_000)] {
         let text = text.to_owned();
         let silly = mipro().proposer(move |_: TextRequest| std::future::ready(Ok(vec![text.clone()])));

@@ -236,6 +236,38 @@ async fn a_dropped_run_gives_its_folder_back() {
 }
 
 #[tokio::test]
+async fn a_changed_byte_that_leaves_a_line_valid_is_found() {
+    let (folder, lm) = (folder("changed"), Parrot::new());
+    let report = run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
+    let (path, paid) = (folder.join("journal.jsonl"), lm.calls());
+    let journal = std::fs::read_to_string(&path).unwrap();
+    let changed = journal.replacen("\"value\":1.0", "\"value\":0.0", 1);
+    assert_ne!(changed, journal);
+    std::fs::write(&path, &changed).unwrap();
+    let error = run(&lm, &folder, Budget::UNLIMITED).await.unwrap_err();
+    let at = 1 + journal.lines().zip(changed.lines()).position(|(a, b)| a != b).unwrap();
+    assert!(
+        matches!(error, OptimizeError::Journal(JournalError::Corrupt { line, .. }) if line == at),
+        "{error}"
+    );
+    let message = error.to_string();
+    assert!(message.contains("journal.jsonl") && message.contains("its checksum"), "{message}");
+    assert!(
+        message.contains(&format!("line {at}")) && message.contains("delete this line and all"),
+        "{message}"
+    );
+    // Lines of earlier versions have no checksum.
+    let older = |line: &str| match line.rfind(",\"sum\":\"") {
+        Some(at) => format!("{}}}\n", &line[..at]),
+        None => format!("{line}\n"),
+    };
+    std::fs::write(&path, journal.lines().map(older).collect::<String>()).unwrap();
+    assert!(run(&lm, &folder, Budget::UNLIMITED).await.unwrap() == report);
+    assert_eq!(lm.calls(), paid);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_journal_is_that_of_one_run() {
     let folder = folder("other");
     let lm = Parrot::new();

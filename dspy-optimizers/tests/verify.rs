@@ -13,8 +13,8 @@ use dspy_core::predict::DynPredict;
 use dspy_core::signature::Values;
 use dspy_optimizers::engine::{Candidate, ExampleFor, Program, Stop, Study};
 use dspy_optimizers::{
-    BootstrapFewShot, Budget, Data, IntoData, OptimizeError, Optimized, Optimizer, Options, Report,
-    SharedMetric, Stopped, StudyEvent, Verification, Verify,
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, IntoData, OptimizeError, Optimized,
+    Optimizer, Options, Report, SharedMetric, Stopped, StudyEvent, Verification, Verify,
 };
 
 /// Tries texts as the instruction. With `cram`, the first is one that knows the rows that it is selected by by heart.
@@ -271,4 +271,79 @@ async fn it_resumes_and_keeps_its_budget_over_kills() {
     for folder in [whole, part] {
         std::fs::remove_dir_all(folder).unwrap();
     }
+}
+
+/// A search of demonstrations with a verification on 20 rows that were not used before.
+fn verified(budget: Budget) -> BootstrapFewShotWithRandomSearch<SharedMetric<Row, Values>> {
+    BootstrapFewShotWithRandomSearch::builder()
+        .metric(right)
+        .num_candidate_programs(2)
+        .budget(budget)
+        .verify(Verify::rows(20))
+        .build()
+}
+
+#[tokio::test]
+async fn a_reserve_that_cannot_pay_is_said_before_the_run_and_the_least_budget_is_named() {
+    let lm = Obedient::new();
+    let warned = Arc::new(Mutex::new(Vec::new()));
+    let listener = {
+        let (warned, lm) = (warned.clone(), lm.clone());
+        move |event: &StudyEvent| {
+            if let StudyEvent::Warning { message, .. } = event {
+                warned.lock().unwrap().push((lm.calls(), message.clone()));
+            }
+        }
+    };
+    let options = verify(20).budget(Budget::calls(100)).on_event(listener);
+    let all = HINTS.join(" \n");
+    let optimized =
+        pick(&[HINTS[0], &all], false, options).compile(two_animals(&lm), &rows(60)).await.unwrap();
+    let (calls, message) = warned.lock().unwrap()[0].clone();
+    // The original program and three candidates on 20 rows take 80 calls, 15 % of 534.
+    assert!(calls == 0 && message.contains("takes at least 80 calls"), "{calls} {message}");
+    assert!(message.contains("15 are reserved") && message.contains("at least 534 calls"), "{message}");
+    assert_eq!(optimized.report().verification, Verification::OutOfBudget);
+    assert!(optimized.report().warnings.contains(&message), "{}", optimized.report());
+
+    let estimate = verified(Budget::calls(100)).estimate(&two_animals(&lm), &rows(60)).unwrap();
+    assert!(estimate.to_string().contains("\nwarning: the verification"), "{estimate}");
+    let enough = verified(Budget::calls(534)).estimate(&two_animals(&lm), &rows(60)).unwrap();
+    assert!(enough.warnings.is_empty(), "{enough}");
+}
+
+#[tokio::test]
+async fn the_lower_end_of_an_estimate_leaves_the_reserve_out() {
+    for calls in [7, 40, 100, 400] {
+        let (lm, budget) = (Obedient::new(), Budget::calls(calls));
+        let estimate = verified(budget).estimate(&two_animals(&lm), &rows(60)).unwrap();
+        let optimized = verified(budget).compile(two_animals(&lm), &rows(60)).await.unwrap();
+        let report = optimized.report();
+        let shown = format!("{calls}: {} calls, estimated {estimate}\n{report}", report.usage.requests);
+        assert!(estimate.calls().contains(report.usage.requests), "{shown}");
+        let too_small = "needs at least 46 calls";
+        assert_eq!(calls < 46, estimate.to_string().contains(too_small), "{shown}");
+        assert_eq!(calls < 46, report.to_string().contains(too_small), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_reserved_than_a_verification_can_need() {
+    // 15 % of 10,000 calls are 1,500; three candidates and the original program on 20 rows take 80 calls at one call
+    // a row, and up to 800 at ten.
+    let spent = Arc::new(Mutex::new(Vec::new()));
+    let listener = {
+        let spent = spent.clone();
+        move |event: &StudyEvent| {
+            if let StudyEvent::Spent { left, spent: so_far, .. } = event {
+                spent.lock().unwrap().push(left.calls.unwrap() + so_far.requests);
+            }
+        }
+    };
+    let lm = Obedient::new();
+    let options = verify(20).budget(Budget::calls(10_000)).on_event(listener);
+    run(&pick(&[HINTS[0]], false, options), &lm, 60).await;
+    // Up to eight calls are in flight.
+    let first = spent.lock().unwrap()[0];
+    assert!((9_192..=9_200).contains(&first), "{first}");
 }

@@ -92,7 +92,7 @@ pub(crate) async fn advise(
     let answer = call_aside(advisor, program, inputs.collect()).await?;
     let named = program.named_predictors();
     let Some(advice) = answer.get("advice").and_then(Value::as_object) else { return Ok(Vec::new()) };
-    // A path that does not exist is about nobody, unless there is one predictor only.
+    // Advice for a path that does not exist is dropped, unless there is one predictor only.
     let path = |path: &str| match &named[..] {
         [(only, _)] => Some(only.clone()),
         _ => named.iter().find(|(known, _)| known == path).map(|(known, _)| known.clone()),
@@ -160,7 +160,7 @@ pub(crate) fn shown(values: &Values) -> String {
     text.trim_end().to_owned()
 }
 
-/// Returns a text without the middle of what is too long.
+/// Returns a string without the middle of what is too long.
 pub(crate) fn clipped(text: &str) -> String {
     if text.len() <= MOST_OF_VALUE {
         return text.to_owned();

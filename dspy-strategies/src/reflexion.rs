@@ -20,7 +20,7 @@ use crate::visit::visits_fields;
 /// reflects on it in its own words; the next attempts have the latest reflections below the instructions of all
 /// predictors.
 ///
-/// It differs from [`Refine`](crate::Refine) in that nobody is held responsible: the whole program remembers. The
+/// It differs from [`Refine`](crate::Refine) in that no predictor is held responsible: the whole program remembers. The
 /// predictor `reflect` is part of the program, so that optimizers improve its instruction, too.
 ///
 /// ```

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 /// The default number of samples in flight.
 const IN_FLIGHT: usize = 16;
 
-/// How samples are drawn.
+/// The way in which samples are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sampling {
     /// The number of samples, at least 1.

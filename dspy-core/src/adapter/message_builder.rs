@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::value::shorten_f32;
 use crate::lm::{Content, Media, Message, Part, Role};
-use crate::signature::FieldSpec;
-use crate::types::{Place, media_of};
+use crate::signature::{FieldSpec, Native};
+use crate::types::{Place, Trajectory, media_of};
 use dspy_base::keyword;
 
 /// Text with media, in reading order.
@@ -53,6 +53,27 @@ impl MessageBuilder {
         }
         push_text(&mut parts, &self.text[done..]);
         Message { role, content: Content::Parts(parts.into()) }
+    }
+
+    /// Appends the turns of an agent if results in them have media. Does nothing otherwise, and for other fields.
+    pub(super) fn push_turns(
+        &mut self,
+        field: &FieldSpec,
+        value: &Value,
+        escape: impl Fn(&str) -> Cow<'_, str>,
+    ) -> bool {
+        if field.native() != Some(Native::Trajectory) {
+            return false;
+        }
+        let parts = Trajectory::of(value).parts();
+        let has_media = parts.iter().any(|part| matches!(part, Part::Media(_)));
+        for part in parts.into_iter().filter(|_| has_media) {
+            match part {
+                Part::Media(media) => self.media.push((self.text.len(), media)),
+                part => self.text.push_str(&escape(&part.shown())),
+            }
+        }
+        has_media
     }
 
     /// Appends a value that contains media; its text goes through `escape`. Does nothing if the value has no

@@ -179,7 +179,9 @@ fn push_inputs(out: &mut MessageBuilder, spec: &SignatureSpec, values: &Values) 
     for field in spec.shown_inputs() {
         let Some(value) = values.get(field.name()) else { continue };
         let _ = write!(out.text, "{}{}: ", if out.is_empty() { "" } else { "\n" }, field.name());
-        if !out.push_media(field, value, |text| text.to_owned().into()) {
+        let shown = out.push_media(field, value, |text| text.to_owned().into())
+            || out.push_turns(field, value, |text| text.to_owned().into());
+        if !shown {
             out.text.push_str(&value::plain(field, value));
         }
     }

@@ -16,6 +16,9 @@ pub(super) fn push(out: &mut MessageBuilder, field: &FieldSpec, value: &Value) {
     if field.has_media() && out.push_media(field, value, markers::escape_json) {
         return;
     }
+    if out.push_turns(field, value, markers::escape) {
+        return;
+    }
     if let Some(text) = own_form(field, value) {
         return push_text(&mut out.text, &text);
     }

@@ -167,7 +167,9 @@ fn push_elements<'a>(
         match (values.get(name), absent) {
             (Some(value), _) => {
                 out.text.push_str(&format!("<{name}>\n"));
-                if !(field.has_media() && out.push_media(field, value, |text| escape(text).into())) {
+                let shown = field.has_media() && out.push_media(field, value, |text| escape(text).into())
+                    || out.push_turns(field, value, |text| escape(text).into());
+                if !shown {
                     let plain = value::plain(field, value);
                     let seems_absent = field.is_optional_text() && (plain.is_empty() || is_nothing(&plain));
                     if seems_absent && value.is_string() {

@@ -154,7 +154,7 @@ impl<O> Prediction<O> {
         &self.details().added
     }
 
-    /// Adds an output to those of the signature, or replaces an added one of that name: what a strategy of your own
+    /// Adds an output to those of the signature, or replaces an added one of that name: what a custom strategy
     /// reports about its result.
     ///
     /// ```

@@ -24,6 +24,6 @@ pub use events::EventStream;
 pub(crate) use events::watched;
 pub(crate) use module::named;
 pub use module::{BoxModule, Module};
-#[doc(hidden)]
-pub use walk::register_copy;
 pub use walk::{HasPredictors, Visitor, VisitorMut};
+#[doc(hidden)]
+pub use walk::{module_settings, register_copy};

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hash};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::error::Result;
 use crate::lm::Lm;
 use crate::observe::{self, PredictorRef};
@@ -95,8 +97,27 @@ pub(super) struct Found<'a> {
 /// Returns the predictors of a program, in their order.
 pub(super) fn found(module: &(impl HasPredictors + ?Sized)) -> Vec<Found<'_>> {
     let mut found = Vec::new();
-    module.visit(&mut Visitor { path: String::new(), shown: None, found: &mut found });
+    module.visit(&mut Visitor {
+        path: String::new(),
+        shown: None,
+        found: &mut found,
+        settings: &mut Vec::new(),
+    });
     found
+}
+
+/// Returns the [settings](Visitor::settings) of the modules of a program, each with the path and the name of its
+/// module. Not covered by semantic versioning.
+#[doc(hidden)]
+pub fn module_settings(module: &(impl HasPredictors + ?Sized)) -> Vec<(String, Value)> {
+    let mut settings = Vec::new();
+    module.visit(&mut Visitor {
+        path: String::new(),
+        shown: None,
+        found: &mut Vec::new(),
+        settings: &mut settings,
+    });
+    settings
 }
 
 /// Returns references to the predictors of a module, which identify them while it runs.
@@ -131,6 +152,7 @@ pub struct Visitor<'a, 'f> {
     path: String,
     shown: Option<usize>,
     found: &'f mut Vec<Found<'a>>,
+    settings: &'f mut Vec<(String, Value)>,
 }
 
 /// A mutator of predictors; passed through a program by [`HasPredictors::visit_mut`].
@@ -177,6 +199,34 @@ impl<'a> Visitor<'a, '_> {
     /// Visits a predictor at the current path.
     pub fn predictor(&mut self, predictor: &'a Predictor) {
         self.found.push(Found { path: leaf(&self.path).to_owned(), predictor, shown: self.shown });
+    }
+
+    /// Adds settings that the module at the current path has in code, such as a number of attempts, by the name of its
+    /// type. They determine its outputs, so the journal of an optimization cannot be resumed with other ones. Saved
+    /// programs do not have them.
+    ///
+    /// ```
+    /// use dspy_core::program::{HasPredictors, Visitor, VisitorMut};
+    ///
+    /// struct Repeat<P> {
+    ///     program: P,
+    ///     times: usize,
+    /// }
+    ///
+    /// impl<P: HasPredictors> HasPredictors for Repeat<P> {
+    ///     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+    ///         visitor.settings("Repeat", [("times", self.times.into())]);
+    ///         visitor.field("program", &self.program);
+    ///     }
+    ///
+    ///     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+    ///         visitor.field("program", &mut self.program);
+    ///     }
+    /// }
+    /// ```
+    pub fn settings(&mut self, module: &str, settings: impl IntoIterator<Item = (&'static str, Value)>) {
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.settings.push((format!("{} ({module})", leaf(&self.path)), Value::Object(settings)));
     }
 
     /// Visits a module at the current path, each call of which shows only this many of its demonstrations. Saved

@@ -1,9 +1,8 @@
 //! Running tool calls, and their results.
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::Value;
 
-use super::{Tool, ToolCall, ToolError};
+use super::{Tool, ToolCall, ToolContext, ToolError, ToolValue};
 use crate::lm::Message;
 use crate::types::ToolCalls;
 
@@ -27,9 +26,14 @@ impl ToolCalls {
 }
 
 async fn run_one(call: &ToolCall, tools: &[Tool]) -> ToolResult {
-    let outcome = match tools.iter().find(|tool| tool.name() == call.name) {
-        Some(tool) => tool.call(&call.arguments).await,
-        None => {
+    let mut named = tools.iter().filter(|tool| tool.name() == call.name);
+    let outcome = match (named.next(), named.next()) {
+        (Some(_), Some(_)) => Err(ToolError::Duplicate { name: call.name.clone() }),
+        (Some(tool), None) => {
+            let context = call.id.as_deref().map(|id| ToolContext::new().with_call_id(id));
+            tool.call_with(&call.arguments, context.unwrap_or_default()).await
+        }
+        (None, _) => {
             let known = tools.iter().map(|tool| tool.name().to_owned()).collect();
             Err(ToolError::Unknown { name: call.name.clone(), known })
         }
@@ -46,22 +50,25 @@ pub struct ToolResult {
     /// The name of the tool.
     pub name: String,
     /// The value, or the error.
-    pub outcome: Result<Value, ToolError>,
+    pub outcome: Result<ToolValue, ToolError>,
 }
 
 impl ToolResult {
-    /// Returns the result as a model reads it: strings unchanged, any other value as JSON, an error as its
-    /// message.
+    /// Returns the result as text: strings unchanged, any other value as JSON, media as placeholders, an error as
+    /// its message.
     pub fn text(&self) -> String {
         match &self.outcome {
-            Ok(Value::String(text)) => text.clone(),
-            Ok(value) => value.to_string(),
+            Ok(value) => value.text().into_owned(),
             Err(error) => format!("error: {error}"),
         }
     }
 
     /// Returns the message that answers a native call; `None` for a call without an id.
     pub fn to_message(&self) -> Option<Message> {
-        Some(Message::tool_result(self.id.as_deref()?, self.text()))
+        let id = self.id.as_deref()?;
+        Some(match &self.outcome {
+            Ok(value) => value.to_message(id),
+            Err(_) => Message::tool_result(id, self.text()),
+        })
     }
 }

@@ -9,8 +9,13 @@ use super::{ToolCall, ToolSpec};
 use crate::decode::{DecodeError, Decoded, ParseReport, Plan, Problem, ProblemKind, Repair, RepairKind};
 
 /// Decodes the arguments for a tool. They are an object, or its JSON text; anything else is refused, even for
-/// a tool with one parameter.
-pub(super) fn read_arguments(plan: &Plan, arguments: Value) -> Result<Decoded<Value>, DecodeError> {
+/// a tool with one parameter. So are unknown arguments if the schema has `additionalProperties: false`, because the model
+/// expects them to have an effect.
+pub(super) fn read_arguments(
+    plan: &Plan,
+    schema: &Value,
+    arguments: Value,
+) -> Result<Decoded<Value>, DecodeError> {
     let read = match arguments {
         Value::Null => plan.coerce(Value::Object(serde_json::Map::new())),
         Value::String(text) if text.trim().is_empty() => plan.coerce(Value::Object(serde_json::Map::new())),
@@ -24,7 +29,30 @@ pub(super) fn read_arguments(plan: &Plan, arguments: Value) -> Result<Decoded<Va
     if read.report.repairs.iter().any(implied) {
         return Err(no_object(&read.value));
     }
+    if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+        let extra = read.report.repairs.iter().filter(|repair| repair.kind == RepairKind::ExtraKey);
+        let unknown: Vec<String> = extra.filter_map(|repair| argument(&repair.path.to_string())).collect();
+        if !unknown.is_empty() {
+            let names = schema.get("properties").and_then(Value::as_object);
+            let names: Vec<String> = names.into_iter().flat_map(|names| names.keys().cloned()).collect();
+            let expected = match names.as_slice() {
+                [] => "no arguments".to_owned(),
+                names => format!("only the arguments {}", list(names)),
+            };
+            let found = format!("the unknown {}", list(&unknown));
+            return Err(Problem::whole(ProblemKind::WrongType, expected, found).into());
+        }
+    }
     Ok(read)
+}
+
+/// Returns the name of an argument from its path; `None` for a path below it.
+fn argument(path: &str) -> Option<String> {
+    let step = path.strip_prefix('$')?;
+    if let Some(name) = step.strip_prefix('.') {
+        return (!name.contains(['.', '['])).then(|| name.to_owned());
+    }
+    Some(step.strip_prefix("[\"")?.strip_suffix("\"]")?.to_owned())
 }
 
 /// Returns whether a string is an object, in a fence or not.
@@ -77,7 +105,10 @@ pub(crate) fn check_calls(
                 }
             }
         }
-        match plans.get(tool.name.as_str()).map(|plan| read_arguments(plan, call.arguments.clone())) {
+        match plans
+            .get(tool.name.as_str())
+            .map(|plan| read_arguments(plan, &tool.parameters, call.arguments.clone()))
+        {
             Some(Ok(read)) => {
                 call.arguments = read.value;
                 report.absorb(read.report, &format!("{field}[{index}].arguments"), 0);

@@ -18,6 +18,12 @@ pub enum ToolError {
         /// The names of the available tools.
         known: Vec<String>,
     },
+    /// Several tools have that name.
+    #[error("several tools are named `{name}`, so that none is called; rename all but one")]
+    Duplicate {
+        /// The name in the call.
+        name: String,
+    },
     /// The arguments do not fit the parameters of the tool.
     #[error("the arguments of `{name}` do not fit: {source}")]
     Arguments {
@@ -48,6 +54,7 @@ impl Failure for ToolError {
     fn class(&self) -> (&'static str, String) {
         let (class, text) = match self {
             ToolError::Unknown { .. } => ("unknown_tool", "there is no such tool"),
+            ToolError::Duplicate { .. } => ("duplicate_tool", "several tools have that name"),
             ToolError::Arguments { .. } => ("tool_arguments", "the arguments do not fit"),
             ToolError::Failed { .. } => ("tool_failed", "the tool failed"),
             ToolError::Panicked { .. } => ("tool_panicked", "the tool panicked"),

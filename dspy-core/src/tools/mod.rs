@@ -22,16 +22,22 @@
 
 mod calls;
 mod check;
+mod context;
 mod error;
+#[doc(hidden)]
+pub mod function;
 mod output;
 pub(crate) mod text_calls;
 mod tool;
+mod value;
 mod watch;
 
 pub use crate::lm::{ToolCall, ToolChoice, ToolSpec};
 pub use crate::types::ToolCalls;
 pub use calls::ToolResult;
 pub(crate) use check::check_calls;
+pub use context::ToolContext;
 pub use error::ToolError;
 pub use output::{Json, ToolOutput};
 pub use tool::Tool;
+pub use value::ToolValue;

@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use super::check::read_arguments;
 use super::watch::watch_tool;
-use super::{ToolError, ToolOutput, ToolSpec};
+use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue};
 use crate::decode::Plan;
 use crate::lm::BoxFuture;
 use crate::types::root_schema;
 use dspy_base::error::BoxError;
 
 type NeedsApproval = dyn Fn(&Value) -> bool + Send + Sync;
-type Run = dyn Fn(Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync;
+type Run = dyn Fn(Value, ToolContext) -> BoxFuture<'static, Result<ToolValue, ToolError>> + Send + Sync;
 
 /// A function that a model may call. Clones share the function.
 ///
@@ -70,19 +70,38 @@ impl Tool {
         F: Fn(Args) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Out> + Send + 'static,
     {
+        Self::new_with_context(name, description, move |arguments, _| function(arguments))
+    }
+
+    /// Creates a tool whose function also receives the [`ToolContext`]: the id of the call, and a way to report
+    /// progress.
+    pub fn new_with_context<Args, Out, F, Fut>(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        function: F,
+    ) -> Self
+    where
+        Args: DeserializeOwned + JsonSchema + Send + 'static,
+        Out: ToolOutput,
+        F: Fn(Args, ToolContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Out> + Send + 'static,
+    {
         let mut parameters = root_schema::<Args>();
         if let Some(members) = parameters.as_object_mut() {
             // The name of the Rust type is of no use to a model.
             members.shift_remove("title");
         }
         let function = Arc::new(function);
-        Self::from_spec(ToolSpec::new(name, description, parameters), move |arguments: Value| {
-            let function = function.clone();
-            async move {
-                let arguments: Args = serde_json::from_value(arguments)?;
-                function(arguments).await.into_result()
-            }
-        })
+        Self::from_spec_with_context(
+            ToolSpec::new(name, description, parameters),
+            move |arguments, context| {
+                let function = function.clone();
+                async move {
+                    let arguments: Args = serde_json::from_value(arguments)?;
+                    function(arguments, context).await.into_result()
+                }
+            },
+        )
     }
 
     /// Creates a tool of a specification that is known only at run time. The function receives the arguments as an
@@ -105,13 +124,27 @@ impl Tool {
         F: Fn(Value) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Value, BoxError>> + Send + 'static,
     {
+        let function = Arc::new(function);
+        Self::from_spec_with_context(spec, move |arguments, _| {
+            let function = function.clone();
+            async move { function(arguments).await.map(Into::into) }
+        })
+    }
+
+    /// Does the same as [`from_spec`](Self::from_spec) for a function that also receives the [`ToolContext`], and that
+    /// returns a [`ToolValue`], which may have media.
+    pub fn from_spec_with_context<F, Fut>(spec: ToolSpec, function: F) -> Self
+    where
+        F: Fn(Value, ToolContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ToolValue, BoxError>> + Send + 'static,
+    {
         let spec = Arc::new(spec);
         let (called, function) = (spec.clone(), Arc::new(function));
-        let run = move |arguments: Value| -> BoxFuture<'static, Result<Value, ToolError>> {
+        let run = move |arguments, context| -> BoxFuture<'static, Result<ToolValue, ToolError>> {
             let (spec, function) = (called.clone(), function.clone());
             Box::pin(async move {
                 // The call itself is inside, because it may panic before it returns a future.
-                let work = AssertUnwindSafe(async { function(arguments).await }).catch_unwind();
+                let work = AssertUnwindSafe(async { function(arguments, context).await }).catch_unwind();
                 let name = spec.name.clone();
                 match work.await {
                     Ok(result) => result.map_err(|source| ToolError::Failed { name, source: source.into() }),
@@ -179,12 +212,20 @@ impl Tool {
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
     pub async fn call(&self, arguments: &Value) -> Result<Value, ToolError> {
-        watch_tool(self.name(), arguments, self.run(arguments)).await
+        self.call_with(arguments, ToolContext::new()).await.map(ToolValue::into_value)
     }
 
-    async fn run(&self, arguments: &Value) -> Result<Value, ToolError> {
+    /// Does the same as [`call`](Self::call) in a context, and returns the result with the media in it.
+    ///
+    /// # Errors
+    /// If the arguments do not fit, or the tool fails or panics.
+    pub async fn call_with(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
+        watch_tool(self.name(), arguments, self.run(arguments, context)).await
+    }
+
+    async fn run(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
         let arguments = match &*self.plan {
-            Ok(plan) => read_arguments(plan, arguments.clone()).map(|read| read.value),
+            Ok(plan) => read_arguments(plan, &self.spec.parameters, arguments.clone()).map(|read| read.value),
             Err(error) => {
                 let source = BoxError::from(format!("it cannot be called: {error}"));
                 return Err(ToolError::Failed { name: self.spec.name.clone(), source: source.into() });
@@ -192,7 +233,7 @@ impl Tool {
         };
         let arguments =
             arguments.map_err(|source| ToolError::Arguments { name: self.spec.name.clone(), source })?;
-        (self.run)(arguments).await
+        (self.run)(arguments, context).await
     }
 }
 

@@ -96,10 +96,10 @@ pub use document::{
     Citation, CitationError, CitationErrorKind, CitationProblem, Citations, Document, Passage,
 };
 pub use history::History;
-pub(crate) use media::media_of;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
+pub(crate) use media::{Captured, media_form, media_of, parts};
 pub use reasoning::Reasoning;
-pub(crate) use schema::root_schema;
+pub(crate) use schema::{root_schema, schema_of_members};
 pub(crate) use schema_walk::{Place, mentions};
 pub use tool_calls::ToolCalls;
 pub(crate) use trajectory::calls_with_results;

@@ -1,14 +1,14 @@
 //! The steps of an agent as an input field.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lm::{Message, ToolCall};
+use super::parts;
+use crate::lm::{Message, Part, ToolCall};
 
 /// The earlier turns of an agent that calls tools, oldest first: an input of the predictor that decides on the next one.
 ///
@@ -66,8 +66,11 @@ pub struct Observation {
     pub id: String,
     /// The name of the tool.
     pub name: String,
-    /// The result, or the message of the error.
+    /// The result, or the message of the error. Media are placeholders here.
     pub text: String,
+    /// The result in parts if it has media, otherwise empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "parts")]
+    pub parts: Vec<Part>,
     /// Whether the call failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
@@ -88,7 +91,15 @@ impl Turn {
 impl Observation {
     /// Creates the result of a successful call.
     pub fn new(id: impl Into<String>, name: impl Into<String>, text: impl Into<String>) -> Self {
-        Observation { id: id.into(), name: name.into(), text: text.into(), is_error: false }
+        Observation { id: id.into(), name: name.into(), text: text.into(), ..Self::default() }
+    }
+
+    /// Sets the result to text and media, which the model sees.
+    #[must_use]
+    pub fn with_parts(mut self, parts: impl Into<Vec<Part>>) -> Self {
+        self.parts = parts.into();
+        self.text = self.parts.iter().map(Part::shown).collect();
+        self
     }
 
     /// Creates the result of a call that failed.
@@ -100,9 +111,16 @@ impl Observation {
     pub fn shown(&self) -> Cow<'_, str> {
         if self.is_error { format!("error: {}", self.text).into() } else { self.text.as_str().into() }
     }
+
+    fn to_message(&self) -> Message {
+        if self.parts.is_empty() || self.is_error {
+            return Message::tool_result(self.id.as_str(), self.shown().as_ref());
+        }
+        Message::tool_result_parts(self.id.as_str(), self.parts.as_slice())
+    }
 }
 
-/// What the model reads in place of the result of a call that has not run.
+/// The text in place of the result of a call that has not run.
 const NOT_RUN: &str = "not run";
 
 impl Trajectory {
@@ -119,7 +137,7 @@ impl Trajectory {
         }
         for turn in &self.turns {
             messages.extend(calls_with_results(&turn.thought, &turn.calls, turn.opaque.as_ref(), |id| {
-                turn.result(id).map(|result| result.shown().into_owned())
+                turn.result(id).map(Observation::to_message)
             }));
             if let Some(note) = &turn.note {
                 messages.push(Message::user(note.as_str()));
@@ -135,7 +153,7 @@ pub(crate) fn calls_with_results(
     text: &str,
     calls: &[ToolCall],
     opaque: Option<&Value>,
-    result: impl Fn(&str) -> Option<String>,
+    result: impl Fn(&str) -> Option<Message>,
 ) -> Vec<Message> {
     if calls.is_empty() {
         return if text.is_empty() { Vec::new() } else { vec![Message::assistant(text)] };
@@ -147,40 +165,85 @@ pub(crate) fn calls_with_results(
     let calls: Vec<ToolCall> = calls.iter().enumerate().map(with_id).collect();
     let results = calls.iter().filter_map(|call| {
         let id = call.id.as_deref()?;
-        Some(Message::tool_result(id, result(id).unwrap_or_else(|| NOT_RUN.to_owned())))
+        Some(result(id).unwrap_or_else(|| Message::tool_result(id, NOT_RUN)))
     });
     let results: Vec<Message> = results.collect();
     let said = Message::calls(text, calls).with_opaque(opaque.cloned());
     std::iter::once(said).chain(results).collect()
 }
 
+impl Trajectory {
+    /// Returns the turns as a model reads them outside of messages: the thought, then each call with its result below
+    /// it. Media are parts of their own.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        let mut out = Pieces::default();
+        if let Some(summary) = &self.summary {
+            out.text.push_str(&format!("Summary of the earlier turns:\n{summary}\n\n"));
+        }
+        for (index, turn) in self.turns.iter().enumerate() {
+            out.text.push_str(&format!("{}Turn {}", if index > 0 { "\n\n" } else { "" }, index + 1));
+            if !turn.thought.is_empty() {
+                out.line(&turn.thought);
+            }
+            for call in &turn.calls {
+                out.line(&format!("{} {}\n-> ", call.name, call.arguments));
+                match call.id.as_deref().and_then(|id| turn.result(id)) {
+                    Some(result) => out.result(result),
+                    None => out.text.push_str(NOT_RUN),
+                }
+            }
+            if let Some(note) = &turn.note {
+                out.line(&format!("({note})"));
+            }
+            out.text.truncate(out.text.trim_end().len());
+        }
+        if self.turns.is_empty() && self.summary.is_none() {
+            out.text.push_str("(nothing yet)");
+        }
+        out.end_text();
+        out.parts
+    }
+}
+
+/// Text under construction, with media in it.
+#[derive(Default)]
+struct Pieces {
+    parts: Vec<Part>,
+    text: String,
+}
+
+impl Pieces {
+    fn line(&mut self, text: &str) {
+        self.text.push('\n');
+        self.text.push_str(text);
+    }
+
+    fn result(&mut self, result: &Observation) {
+        let indented = |text: &str| text.replace('\n', "\n   ");
+        if result.parts.is_empty() || result.is_error {
+            return self.text.push_str(&indented(&result.shown()));
+        }
+        for part in &result.parts {
+            if matches!(part, Part::Media(_)) {
+                self.end_text();
+                self.parts.push(part.clone());
+            } else {
+                self.text.push_str(&indented(&part.shown()));
+            }
+        }
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.parts.push(Part::Text(std::mem::take(&mut self.text).into()));
+        }
+    }
+}
+
 impl std::fmt::Display for Trajectory {
     /// Writes the turns as a model reads them: the thought, then each call with its result below it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(summary) = &self.summary {
-            writeln!(f, "Summary of the earlier turns:\n{summary}\n")?;
-        }
-        for (index, turn) in self.turns.iter().enumerate() {
-            let mut text = format!("Turn {}\n", index + 1);
-            if !turn.thought.is_empty() {
-                let _ = writeln!(text, "{}", turn.thought);
-            }
-            for call in &turn.calls {
-                let result = call.id.as_deref().and_then(|id| turn.result(id));
-                let shown = result.map_or(Cow::Borrowed(NOT_RUN), Observation::shown);
-                let _ =
-                    writeln!(text, "{} {}\n-> {}", call.name, call.arguments, shown.replace('\n', "\n   "));
-            }
-            if let Some(note) = &turn.note {
-                let _ = writeln!(text, "({note})");
-            }
-            let end = if index + 1 < self.turns.len() { "\n\n" } else { "" };
-            write!(f, "{}{end}", text.trim_end())?;
-        }
-        if self.turns.is_empty() && self.summary.is_none() {
-            f.write_str("(nothing yet)")?;
-        }
-        Ok(())
+        self.parts().iter().try_for_each(|part| f.write_str(&part.shown()))
     }
 }
 

@@ -14,7 +14,8 @@ use super::prepared::Prepared;
 use super::prompt::Field;
 use super::propose::Proposal;
 use super::sampler::Sampler;
-use super::text_rules::{self, TextForm};
+use super::text_form::TextForm;
+use super::text_rules;
 use super::value_type::{Member, ValueType, plain};
 
 /// The maximum depth of nested values; deeper ones are null.
@@ -145,7 +146,7 @@ fn text(prepared: &Prepared<'_>, field: &Field, targets: &[Option<Value>], sampl
         let classifier = prepared.fitted.classifier(field, &labels, targets);
         return judged(prepared, &classifier, None, sampler);
     }
-    let form = TextForm::read(field, instruction);
+    let form = TextForm::read(field, instruction, &prepared.fitted.brief.inputs, &prepared.texts);
     let Extract { text, why } = extract(prepared, field, targets, &form, sampler);
     let mut text = form.apply(text);
     if let Some(limit) = longest(&field.limits)

@@ -81,7 +81,7 @@ const HEDGES: &[(f64, &[&str])] = &[
     (1.5, &["always", "certainly", "surely", "definitely", "strongly"]),
 ];
 /// Phrases that state the choice for all other cases.
-const FALLBACKS: &[&str] = &[
+pub(super) const FALLBACKS: &[&str] = &[
     "otherwise",
     "in all other cases",
     "in any other case",
@@ -351,7 +351,7 @@ pub(super) fn is_connecting(lower: &str) -> bool {
 }
 
 /// Returns whether a sentence is about another output only, perhaps of another step: "For `urgency`, …".
-fn is_about_another(sentence: &str, field: &Field, inputs: &[Field]) -> bool {
+pub(super) fn is_about_another(sentence: &str, field: &Field, inputs: &[Field]) -> bool {
     let lower = sentence.trim_start().to_lowercase();
     let about = lower.strip_prefix("for ").unwrap_or(&lower);
     let Some((name, rest)) = about.strip_prefix('`').and_then(|rest| rest.split_once('`')) else {

@@ -7,7 +7,7 @@ use super::prepared::{Parted, Prepared, part};
 use super::prompt::Field;
 use super::sampler::Sampler;
 use super::spans;
-use super::text_rules::TextForm;
+use super::text_form::TextForm;
 use super::value_type::plain;
 use super::words::{Word, words};
 

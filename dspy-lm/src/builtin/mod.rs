@@ -4,10 +4,12 @@ mod answer;
 mod choice_hints;
 mod choice_names;
 mod classify;
+mod clauses;
 mod conditions;
 mod extract;
 mod features;
 mod fitted;
+mod form_rules;
 mod input;
 mod number;
 mod passages;
@@ -17,6 +19,7 @@ mod propose;
 mod sampler;
 mod sections;
 mod spans;
+mod text_form;
 mod text_rules;
 mod tokens;
 mod value_type;
@@ -59,13 +62,14 @@ const MOST_COMPLETIONS: u32 = 64;
 /// parcels go to returns", "when the text mentions a refund, answer \"returns\""), conditions on the inputs ("if
 /// petal_length is at most 2.45 and colour is \"blue\", answer \"setosa\""), the value of all other cases
 /// ("otherwise, answer \"sales\""), denials ("not billing"), the possible answers of a string ("answer with one of: a
-/// or b"), and the form of a string ("in lower case", "at most 3 words", "end the answer with \".\""). "Usually" and
-/// "sometimes" weaken a rule, "always" strengthens it.
+/// or b"), and the form of a string ("answer in lower case", "with at most 3 words", "without punctuation", "end the answer
+/// with \".\""), which may have a condition ("when the question mentions a year, answer with the number only"). "Usually"
+/// and "sometimes" weaken a rule, "always" strengthens it.
 ///
 /// Asked for an instruction, rules, advice or a playbook, with records in its prompt, it writes such statements. The
 /// records may have any plain notation and any of labels, scores and feedback. It induces which words, values and
-/// ranges go with which answer, carries over the rules in the feedback, and keeps the sentences of shown
-/// instructions that do not contradict the records. It may overfit. Samples differ in the rows, the words and the
+/// ranges go with which answer, and with which form of the answer that feedback asks for, carries over the rules in
+/// the feedback, and keeps the sentences of shown instructions that do not contradict the records. It may overfit. Samples differ in the rows, the words and the
 /// thresholds.
 ///
 /// It is deterministic. A request marked as another [rollout](Request::rollout) with a temperature above zero

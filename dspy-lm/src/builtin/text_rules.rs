@@ -1,8 +1,5 @@
-//! Statements of an instruction about free text: the answers that are possible, and the form of the answer.
+//! Statements of an instruction about free text: the answers that are possible.
 
-use std::sync::LazyLock;
-
-use regex_lite::Regex;
 use serde_json::Value;
 
 use super::prompt::Field;
@@ -10,7 +7,7 @@ use super::tokens::{Token, lex};
 use super::words::{sentences, words};
 
 /// The maximum number of words of a possible answer, and of possible answers.
-const LABEL_WORDS: usize = 6;
+pub(super) const LABEL_WORDS: usize = 6;
 const MOST_LABELS: usize = 200;
 
 /// Returns the answers that an instruction or a description lists: "Answer with one of: a, b or c." A description that
@@ -55,97 +52,6 @@ fn items(text: &str) -> Vec<String> {
     if found.iter().all(fair) { found } else { Vec::new() }
 }
 
-/// The form of an answer, as an instruction states it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct TextForm {
-    case: Option<Case>,
-    pub(super) most_words: Option<usize>,
-    number_only: bool,
-    start: Option<String>,
-    end: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Case {
-    Lower,
-    Upper,
-}
-
-impl TextForm {
-    /// Reads statements about the answer: "Answer in lower case", "Answer with at most 3 words", "End the answer with
-    /// ".""
-    pub(super) fn read(field: &Field, instruction: &str) -> TextForm {
-        static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-            [
-                r"(?i)\b(?:answer|reply|respond|written)\b[^.]*\bin (lower|upper)[ -]?case\b",
-                r"(?i)\b(?:answer|reply|respond)\b[^.]*\b(?:at most|up to|no more than) (\d+) words?\b",
-                r"(?i)\b(?:answer|reply|respond) with (?:just |only )?the number\b|\bthe number only\b|\bdigits only\b",
-                r#"(?i)\b(?:start|begin) the answer with ["`](.{1,40}?)["`]"#,
-                r#"(?i)\bend the answer with ["`](.{1,40}?)["`]"#,
-                r"(?i)\b(?:answer|reply|respond) (?:with|in) (?:a single|one) word\b",
-            ]
-            .iter()
-            .filter_map(|pattern| Regex::new(pattern).ok())
-            .collect()
-        });
-        let mut form = TextForm::default();
-        for line in instruction.lines().chain(field.description.lines()) {
-            for (at, pattern) in FORMS.iter().enumerate() {
-                let Some(found) = pattern.captures(line) else { continue };
-                let first = found.get(1).map(|text| text.as_str().to_owned());
-                match at {
-                    0 => {
-                        let lower = first.is_some_and(|case| case.eq_ignore_ascii_case("lower"));
-                        form.case = Some(if lower { Case::Lower } else { Case::Upper });
-                    }
-                    1 => {
-                        form.most_words =
-                            first.and_then(|count| count.parse().ok()).filter(|count| *count > 0);
-                    }
-                    2 => form.number_only = true,
-                    3 => form.start = first,
-                    4 => form.end = first,
-                    _ => form.most_words = Some(1),
-                }
-            }
-        }
-        form
-    }
-
-    /// Returns whether answers are a few words.
-    pub(super) fn is_short(&self) -> bool {
-        self.number_only || self.most_words.is_some_and(|most| most <= LABEL_WORDS)
-    }
-
-    /// Brings a string into this form.
-    pub(super) fn apply(&self, mut text: String) -> String {
-        if self.number_only {
-            let found = lex(&text).into_iter().find(|token| matches!(token.token, Token::Number(_)));
-            if let Some(token) = found {
-                text = text[token.start..token.end].to_owned();
-            }
-        }
-        if let Some(most) = self.most_words {
-            let last = words(&text).get(most - 1).map(|word| word.end);
-            if let Some(end) = last.filter(|_| words(&text).len() > most) {
-                text.truncate(end);
-            }
-        }
-        match self.case {
-            Some(Case::Lower) => text = text.to_lowercase(),
-            Some(Case::Upper) => text = text.to_uppercase(),
-            None => {}
-        }
-        if let Some(start) = self.start.as_ref().filter(|start| !text.starts_with(start.as_str())) {
-            text.insert_str(0, start);
-        }
-        if let Some(end) = self.end.as_ref().filter(|end| !text.ends_with(end.as_str())) {
-            text.push_str(end);
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -180,15 +86,5 @@ mod tests {
             )
             .is_empty()
         );
-    }
-
-    #[test]
-    fn forms_are_applied() {
-        let apply =
-            |instruction: &str, text: &str| TextForm::read(&Field::default(), instruction).apply(text.into());
-        assert_eq!(apply("Answer in lower case. Answer with at most 2 words.", "The Red Fox"), "the red");
-        assert_eq!(apply("Answer with the number only.", "It took 12.5 days."), "12.5");
-        assert_eq!(apply("End the answer with \"!\". Start the answer with \"A: \".", "Hi"), "A: Hi!");
-        assert_eq!(apply("Answer the question.", "The Red Fox"), "The Red Fox");
     }
 }

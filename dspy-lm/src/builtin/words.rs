@@ -146,7 +146,7 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
 
 /// Returns whether a full stop after `before` belongs to an initial ("J. S. Bach") or a short title ("St.
 /// Paul").
-fn is_abbreviation(before: &str, mark: char) -> bool {
+pub(super) fn is_abbreviation(before: &str, mark: char) -> bool {
     let last = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     let length = last.chars().count();
     mark == '.'

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::spans::finish;
 use crate::secret::hide_live;
-use crate::{Completion, Content, Media, Message, Part, Role, ToolCall};
+pub use crate::types::media::placeholder;
+use crate::{Completion, Content, Message, Part, Role, ToolCall};
 
 /// The most bytes of text in one attribute; longer content is truncated and marked.
 const LIMIT: usize = 64 << 10;
@@ -80,7 +81,7 @@ impl Room {
                 parts.extend(calls.iter().map(|call| self.call(call)));
                 parts
             }
-            Content::ToolResult { id, text } => {
+            Content::ToolResult { id, text, .. } => {
                 vec![json!({"type": "tool_call_response", "id": **id, "response": self.text(text)})]
             }
         }
@@ -95,22 +96,6 @@ impl Room {
 /// here.
 fn media_like(text: &str) -> bool {
     text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) && text.len() > 256
-}
-
-/// Returns a placeholder for media: its kind and size, or its URL, never its content.
-pub fn placeholder(media: &Media) -> String {
-    let name = media.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
-    let kind = media.kind.as_str();
-    match media.data() {
-        Some((media_type, data)) => format!("<{kind}{name} {media_type}, {} bytes>", data.len() / 4 * 3),
-        None => format!("<{kind}{name} at {}>", public_url(&media.url)),
-    }
-}
-
-/// Returns a URL without the parts that may be secret: user, password, query.
-fn public_url(url: &str) -> &str {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    if url.len() > 200 || url.contains('@') { "a URL" } else { url }
 }
 
 /// Returns the system instructions and the conversation.
@@ -162,7 +147,7 @@ pub fn value(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MediaKind;
+    use crate::{Media, MediaKind};
 
     #[test]
     fn conversations_have_the_form_of_the_conventions() {

@@ -19,20 +19,22 @@ pub fn response(response: &Response) -> usize {
 fn message_size(message: &Message) -> usize {
     let content = match &message.content {
         Content::Text(text) => text.len(),
-        Content::Parts(parts) => parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.len() + 32,
-                Part::Media(media) => media.url.len() + 64,
-            })
-            .sum(),
+        Content::Parts(parts) => parts_size(parts),
         Content::Calls { text, calls, opaque } => {
             let opaque = opaque.as_deref().map_or(0, json_size);
             text.len() + calls.iter().map(call_size).sum::<usize>() + opaque
         }
-        Content::ToolResult { id, text } => id.len() + text.len(),
+        Content::ToolResult { id, text, parts } => id.len() + text.len() + parts_size(parts),
     };
     size_of::<Message>() + content
+}
+
+fn parts_size(parts: &[Part]) -> usize {
+    let size = |part: &Part| match part {
+        Part::Text(text) => text.len() + 32,
+        Part::Media(media) => media.url.len() + 64,
+    };
+    parts.iter().map(size).sum()
 }
 
 fn completion_size(completion: &Completion) -> usize {

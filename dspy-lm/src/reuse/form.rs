@@ -56,7 +56,12 @@ fn message(message: &Message) -> Value {
             }
             form
         }
-        Content::ToolResult { id, text } => json!({"role": role, "id": &**id, "text": &**text}),
+        Content::ToolResult { id, text, parts } if parts.is_empty() => {
+            json!({"role": role, "id": &**id, "text": &**text})
+        }
+        Content::ToolResult { id, parts, .. } => {
+            json!({"role": role, "id": &**id, "parts": parts.iter().map(part).collect::<Value>()})
+        }
     }
 }
 
@@ -138,6 +143,10 @@ mod tests {
         }
         all.push(Request::new(vec![Message::calls("a", vec![ToolCall::new("f", json!({"x": 1}))])]));
         all.push(Request::new(vec![Message::tool_result("id", "a")]));
+        for url in ["https://h/a.png", "https://h/b.png"] {
+            all.push(Request::new(vec![Message::tool_result_parts("id", [Part::image(url)])]));
+        }
+        all.push(Request::new(vec![Message::tool_result("id", "<image at https://h/a.png>")]));
         let base = all[0].clone();
         let mut with = |change: &dyn Fn(&mut Request)| {
             let mut request = base.clone();

@@ -62,7 +62,7 @@ impl Budget {
         self
     }
 
-    /// Limits the cost, in US dollars.
+    /// Limits the cost, in US dollars. With a limit that is negative or not a number, every call fails and says so.
     #[must_use]
     pub const fn usd(mut self, dollars: f64) -> Self {
         self.usd = Some(dollars);
@@ -82,6 +82,11 @@ impl Budget {
     #[deprecated(since = "0.1.0", note = "renamed to `time`")]
     pub const fn wall(self, time: Duration) -> Self {
         self.time(time)
+    }
+
+    /// Returns whether the limit in US dollars is negative or not a number.
+    pub(crate) fn has_invalid_usd(&self) -> bool {
+        self.usd.is_some_and(|usd| usd.is_nan() || usd < 0.0)
     }
 
     /// Returns whether the budget depends on the number of tokens of a call.
@@ -179,6 +184,13 @@ impl OverBudget {
                 "the reply was truncated after {cut} tokens, and the budget ({budget}) has no room for a longer one"
             );
         }
+        if let (BudgetRefusal::Limit(Limit::Usd), Some(usd)) =
+            (why, budget.usd.filter(|_| budget.has_invalid_usd()))
+        {
+            return format!(
+                "the limit of the budget in US dollars, {usd}, is invalid; set a number of at least 0"
+            );
+        }
         let of = |limit: &Limit| match limit {
             Limit::Calls => match spent.requests {
                 0 => "none can be made".into(),
@@ -201,7 +213,10 @@ impl OverBudget {
             BudgetRefusal::UnknownPrice => {
                 format!("what it costs is not known, and nothing else is limited ({budget})")
             }
-            BudgetRefusal::Closed => format!("the budget ({budget}) was closed"),
+            BudgetRefusal::Closed => format!(
+                "the budget ({budget}) was closed with `BudgetScope::close` or `abort`, or its run has ended, so no further \
+                 call starts; open another one with `Budget::start`"
+            ),
         }
     }
 

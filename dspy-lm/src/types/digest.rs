@@ -4,6 +4,26 @@ use std::fmt;
 
 use crate::{Content, Detail, Params, Part, PromptCache, Request, ResponseFormat, ToolCall, ToolChoice};
 
+fn put_parts(put: &mut impl FnMut(&[u8]), parts: &[Part]) {
+    put(b"parts");
+    put(&parts.len().to_le_bytes());
+    for part in parts {
+        match part {
+            Part::Text(text) => {
+                put(b"text");
+                put(text.as_bytes());
+            }
+            Part::Media(media) => {
+                put(media.kind.as_str().as_bytes());
+                put(media.url.as_bytes());
+                put(media.detail.map(Detail::as_str).unwrap_or_default().as_bytes());
+                put(&[u8::from(media.name.is_some())]);
+                put(media.name.as_deref().unwrap_or_default().as_bytes());
+            }
+        }
+    }
+}
+
 impl Request {
     /// Returns a digest of everything that can change the reply. Equal requests have equal digests in every
     /// process.
@@ -34,34 +54,20 @@ impl Request {
                         put(opaque.to_string().as_bytes());
                     }
                 }
-                Content::ToolResult { id, text } => {
+                Content::ToolResult { id, text, parts } => {
                     put(b"result");
                     put(id.as_bytes());
                     put(text.as_bytes());
+                    // Results without media have the digests that they always had.
+                    if !parts.is_empty() {
+                        put_parts(&mut put, parts);
+                    }
                 }
                 Content::Text(text) => {
                     put(b"text");
                     put(text.as_bytes());
                 }
-                Content::Parts(parts) => {
-                    put(b"parts");
-                    put(&parts.len().to_le_bytes());
-                    for part in parts.iter() {
-                        match part {
-                            Part::Text(text) => {
-                                put(b"text");
-                                put(text.as_bytes());
-                            }
-                            Part::Media(media) => {
-                                put(media.kind.as_str().as_bytes());
-                                put(media.url.as_bytes());
-                                put(media.detail.map(Detail::as_str).unwrap_or_default().as_bytes());
-                                put(&[u8::from(media.name.is_some())]);
-                                put(media.name.as_deref().unwrap_or_default().as_bytes());
-                            }
-                        }
-                    }
-                }
+                Content::Parts(parts) => put_parts(&mut put, parts),
             }
         }
         // Without `..`, so that a new field does not compile until it is considered here.

@@ -112,3 +112,19 @@ impl fmt::Debug for Media {
         }
     }
 }
+
+/// Returns a placeholder for media: its kind and size, or its URL, never its content.
+pub fn placeholder(media: &Media) -> String {
+    let name = media.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
+    let kind = media.kind.as_str();
+    match media.data() {
+        Some((media_type, data)) => format!("<{kind}{name} {media_type}, {} bytes>", data.len() / 4 * 3),
+        None => format!("<{kind}{name} at {}>", public_url(&media.url)),
+    }
+}
+
+/// Returns a URL without the parts that may be secret: user, password, query.
+fn public_url(url: &str) -> &str {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    if url.len() > 200 || url.contains('@') { "a URL" } else { url }
+}

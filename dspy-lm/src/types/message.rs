@@ -55,6 +55,14 @@ impl Part {
     pub fn image(url: impl Into<Arc<str>>) -> Self {
         Part::Media(Media::new(MediaKind::Image, url))
     }
+
+    /// Returns the part as text: media as a placeholder with its kind and size, or its URL, never its content.
+    pub fn shown(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Part::Text(text) => text.as_ref().into(),
+            Part::Media(media) => super::media::placeholder(media).into(),
+        }
+    }
 }
 
 /// The content of a message.
@@ -78,8 +86,11 @@ pub enum Content {
     ToolResult {
         /// The id of the call.
         id: Arc<str>,
-        /// The result as the model reads it.
+        /// The result as the model reads it. Media in it are placeholders, such as `<image image/png, 450 bytes>`.
         text: Arc<str>,
+        /// The result in parts if it has media, otherwise empty. A model that sees no images receives the text
+        /// alone.
+        parts: Arc<[Part]>,
     },
 }
 
@@ -138,7 +149,25 @@ impl Message {
 
     /// Creates the message with the result of the call with that id.
     pub fn tool_result(id: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Message { role: Role::Tool, content: Content::ToolResult { id: id.into(), text: text.into() } }
+        let content = Content::ToolResult { id: id.into(), text: text.into(), parts: Arc::default() };
+        Message { role: Role::Tool, content }
+    }
+
+    /// Creates the message with a result that consists of text and media. Anthropic and the Responses API take media
+    /// in results; for other endpoints they are in a user message after the results.
+    ///
+    /// ```
+    /// use dspy_lm::{Message, Part};
+    /// let parts = [Part::Text("The entrance: ".into()), Part::image("https://example.org/door.png")];
+    /// let message = Message::tool_result_parts("call_1", parts);
+    /// assert_eq!(message.text(), "The entrance: <image at https://example.org/door.png>");
+    /// ```
+    pub fn tool_result_parts(id: impl Into<Arc<str>>, parts: impl Into<Arc<[Part]>>) -> Self {
+        let parts: Arc<[Part]> = parts.into();
+        let text: String = parts.iter().map(Part::shown).collect();
+        let has_media = parts.iter().any(|part| matches!(part, Part::Media(_)));
+        let parts = if has_media { parts } else { Arc::default() };
+        Message { role: Role::Tool, content: Content::ToolResult { id: id.into(), text: text.into(), parts } }
     }
 
     /// Returns the text of the message without its other parts.

@@ -20,6 +20,7 @@ mod payload;
 mod providers;
 mod refused;
 mod responses;
+mod result_media;
 mod retries;
 mod runtime;
 mod secrets;

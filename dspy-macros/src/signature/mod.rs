@@ -57,6 +57,7 @@ fn expand_struct(options: Options, mut item: ItemStruct, mut errors: Errors) -> 
 /// Returns the kind of the item, in words for a message.
 pub(crate) fn kind(item: &Item) -> &'static str {
     match item {
+        Item::Struct(_) => "a struct",
         Item::Enum(_) => "an enum",
         Item::Union(_) => "a union",
         Item::Fn(_) => "a function",

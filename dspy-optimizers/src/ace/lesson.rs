@@ -11,7 +11,8 @@ use super::settings::Settings;
 use crate::component::{Candidate, Component};
 use crate::counts;
 use crate::engine::{ExampleFor, Program, Stop, Study};
-use crate::playbook::{Effect, count};
+use crate::fruitless::Fruitless;
+use crate::playbook::{Delta, Effect, count};
 use crate::proposer::{CurationRequest, Diagnosis, DiagnosisRequest, Record, SharedProposer, no_text};
 
 /// Playbooks by the path of their predictor.
@@ -138,7 +139,13 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
         let effect = self.study.effect(&name, || self.proposer.diagnose(request.clone())).await?;
         lesson.usage += effect.usage;
         match effect.output {
-            Ok(diagnosis) => Ok(Some(diagnosis)),
+            Ok(diagnosis) => {
+                // A proposer that calls no model diagnoses nothing.
+                let silent = !lesson.right && effect.usage.requests > 0 && diagnosis.lesson.trim().is_empty();
+                self.study
+                    .fruitless(path, Fruitless { lessons: usize::from(silent), ..Fruitless::default() });
+                Ok(Some(diagnosis))
+            }
             Err(error) => {
                 lesson.problems.push(format!("no diagnosis: {}", no_text(error)?));
                 Ok(None)
@@ -198,7 +205,11 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
         for (path, deltas, cost) in self.study.several(calls.collect()).await? {
             usage += cost;
             match deltas {
-                Ok(deltas) => proposals.entry(path).or_default().push(deltas),
+                Ok(deltas) => {
+                    let (none, blank) = (usize::from(deltas.is_empty()), blank(&deltas));
+                    self.study.fruitless(path, Fruitless { blank, none, ..Fruitless::default() });
+                    proposals.entry(path).or_default().push(deltas);
+                }
                 Err(problem) => notes.push(problem),
             }
         }
@@ -220,4 +231,13 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
         }
         Ok(Update { counted, merged, summary: parts.join("; "), notes, usage })
     }
+}
+
+/// Returns the number of changes to blank text.
+fn blank(deltas: &[Delta]) -> usize {
+    let is_blank = |delta: &&Delta| match delta {
+        Delta::Add { text, .. } | Delta::Update { text, .. } => text.trim().is_empty(),
+        Delta::Remove { .. } => false,
+    };
+    deltas.iter().filter(is_blank).count()
 }

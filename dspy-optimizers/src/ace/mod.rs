@@ -41,7 +41,8 @@ use crate::report::Stopped;
 /// Cost for a trainset of `t` rows and a valset of `v`, with the defaults and `w` wrong runs in `c` batches, for one
 /// predictor: `t` + `v` runs of the program, 2 × `w` calls of the reflector and `w` further runs, `c` calls of the
 /// curator, `c` × 60 runs to compare playbooks, and 4 × `v` at the end, each at most. The guide has the formula.
-/// The search ends before the budget does not cover the race at the end any more.
+/// Without a valset, the runs that score the original program also serve the first batches. The search ends before the
+/// budget does not cover the race at the end any more.
 ///
 /// Source: Zhang et al., "Agentic Context Engineering: Evolving Contexts for Self-Improving Language Models" (2025).
 ///
@@ -238,7 +239,10 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let batches = product(&[epochs, size(sizes.train.div_ceil((*batch).max(1)))]);
         let accepted = product(&[2, batches, size((*acceptance_rows).min(sizes.val))]);
         let finals = product(&[size(*finalists), val]);
-        let most = [runs, again, accepted, finals].into_iter().fold(val, u64::saturating_add);
+        // Without a valset, the runs of the first batch are those that score the original program.
+        let scored = if sizes.given_val || epochs == 0 { 0 } else { size((*batch).min(sizes.train)) };
+        let runs_to_pay = runs.saturating_sub(scored);
+        let most = [runs_to_pay, again, accepted, finals].into_iter().fold(val, u64::saturating_add);
         let reflected = product(&[runs, predictors, size((*reflections).max(1))]);
         let lessons = batch.saturating_mul(kept_batches.saturating_add(1)).min(sizes.train);
         let curations = size(lessons.div_ceil((*rows_per_curation).max(1)));

@@ -97,6 +97,8 @@ struct State<P> {
     playbooks: Playbooks,
     /// The runs that no update has used, by number.
     waiting: VecDeque<(u64, Waiting)>,
+    /// The lessons of batches since the last adopted playbook, by the number of their run, which the curator sees again.
+    kept: VecDeque<(u64, Lesson)>,
     /// The number of the next run, and of the next comparison.
     run: u64,
     compared: usize,
@@ -128,14 +130,16 @@ struct Base<P> {
     version: u64,
     playbooks: Playbooks,
     runs: Vec<(u64, Waiting)>,
+    /// The lessons of earlier batches.
+    kept: Vec<Lesson>,
     budget: Budget,
     compared: usize,
 }
 
 /// The end of an update.
 enum Change<P> {
-    Counters(Playbooks, Vec<String>),
-    Rejected(Playbooks, Vec<String>),
+    Counters(Playbooks, Vec<Lesson>, Vec<String>),
+    Rejected(Playbooks, Vec<Lesson>, Vec<String>),
     Adopted(P, Playbooks, String, Vec<String>),
 }
 
@@ -154,7 +158,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             return Err(OptimizeError::Option { option: "run_dir", value, expected });
         }
         options.verify = None;
-        Rows::new("rows", &rows)?;
+        Rows::new("set of rows", &rows)?;
         let paths = settings.paths(&program)?;
         if paths.is_empty() {
             return Err(OptimizeError::NoPredictors);
@@ -168,6 +172,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             next: 1,
             playbooks,
             waiting: VecDeque::new(),
+            kept: VecDeque::new(),
             run: 0,
             compared: 0,
             spent: Usage::default(),
@@ -249,6 +254,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
                 version: state.current,
                 playbooks: state.playbooks.clone(),
                 runs: state.waiting.iter().take(self.settings.batch).cloned().collect(),
+                kept: state.kept.iter().map(|(_, lesson)| lesson.clone()).collect(),
                 budget: rest(self.options.budget, &state.spent),
                 compared: state.compared,
             }
@@ -277,9 +283,13 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         let lessons = base.runs.iter().map(|(number, run)| Self::lesson(&teacher, base, *number, run));
         let lessons = study.several(lessons.collect()).await?;
         let first = base.runs.first().map_or(0, |(number, _)| *number);
-        let update = teacher.curate(&first.to_string(), &base.playbooks, &lessons).await?;
+        // Runs that went right need no changes.
+        let again = if lessons.iter().all(|lesson| lesson.right) { &[][..] } else { &base.kept };
+        let all: Vec<Lesson> = again.iter().chain(&lessons).cloned().collect();
+        let mut update = teacher.curate(&first.to_string(), &base.playbooks, &all).await?;
+        update.notes.extend(study.take_fruitless());
         if update.is_empty() {
-            return Ok(Change::Counters(update.counted, update.notes));
+            return Ok(Change::Counters(update.counted, lessons, update.notes));
         }
         let program = with_playbooks(&base.program, &update.merged)?;
         let rows = Blocks::new(study.val(), self.settings.acceptance_rows, &self.settings.race, study.seed());
@@ -291,7 +301,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         Ok(if compared.is_accepted() {
             Change::Adopted(program, update.merged, update.summary, notes)
         } else {
-            Change::Rejected(update.counted, notes)
+            Change::Rejected(update.counted, lessons, notes)
         })
     }
 
@@ -329,17 +339,20 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         let last = base.runs.last().map_or(0, |(number, _)| *number);
         state.waiting.retain(|(number, _)| *number > last);
         match change {
-            Change::Counters(playbooks, notes) => {
+            Change::Counters(playbooks, lessons, notes) => {
+                self.keep_lessons(&mut state, base, lessons);
                 state.count(playbooks);
                 Learned::Unchanged { notes }
             }
-            Change::Rejected(playbooks, notes) => {
+            Change::Rejected(playbooks, lessons, notes) => {
+                self.keep_lessons(&mut state, base, lessons);
                 state.compared += 1;
                 state.count(playbooks);
                 Learned::Rejected { notes }
             }
             Change::Adopted(program, playbooks, summary, notes) => {
                 state.compared += 1;
+                state.kept.clear();
                 state.program = program;
                 state.playbooks = playbooks;
                 let version = state.push(summary);
@@ -348,16 +361,33 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         }
     }
 
+    /// Keeps the lessons of a batch that has led to no other playbook for the next call of the curator, as
+    /// [`Ace`](crate::Ace) does: those of the last batches.
+    fn keep_lessons(&self, state: &mut State<P>, base: &Base<P>, lessons: Vec<Lesson>) {
+        let numbers = base.runs.iter().map(|(number, _)| *number);
+        state.kept.extend(numbers.zip(lessons.into_iter().map(Lesson::recalled)));
+        let most = self.settings.kept_batches.saturating_mul(self.settings.batch).min(MOST_RUNS);
+        let old = state.kept.len().saturating_sub(most);
+        state.kept.drain(..old);
+    }
+
     /// Restores the playbooks of a snapshot, as a new one, and returns its version; `None` if there is no such snapshot
-    /// any more. An update in flight does not apply.
+    /// any more, which is also logged as a warning. An update in flight does not apply.
+    #[must_use = "`None` means that there is no such snapshot, and nothing was restored"]
     pub fn roll_back(&self, version: u64) -> Option<u64> {
         let mut state = self.state.lock_any();
-        let mut playbooks = state.snapshots.iter().find(|known| known.version == version)?.playbooks.clone();
+        let Some(snapshot) = state.snapshots.iter().find(|known| known.version == version) else {
+            tracing::warn!(version, "there is no such snapshot, so nothing was rolled back");
+            return None;
+        };
+        let mut playbooks = snapshot.playbooks.clone();
         for (path, playbook) in &mut playbooks {
             state.playbooks.get(path).into_iter().for_each(|now| playbook.avoid_ids_of(now));
         }
         state.program = with_playbooks(&state.program, &playbooks).ok()?;
         state.playbooks = playbooks;
+        // Their diagnoses are of the playbooks before.
+        state.kept.clear();
         Some(state.push(format!("version {version} again")))
     }
 }

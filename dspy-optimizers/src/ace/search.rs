@@ -7,13 +7,12 @@ use dspy_core::lm::Limit;
 use super::acceptance::{Blocks, Comparison};
 use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
 use super::settings::Settings;
-use crate::counts::counted;
 use crate::data::{Row, Rows, label_names};
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::gepa::records_of;
 use crate::playbook::item_text;
 use crate::proposer::SharedProposer;
-use crate::report::{ItemReport, ORIGINAL, Parameters, Stopped, Trial, percent};
+use crate::report::{ItemReport, ORIGINAL, Parameters, Stopped, Trial};
 
 /// The section of a lesson that a row is run again with.
 const THIS_CASE: &str = "this case";
@@ -33,6 +32,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     /// The names of all outputs, which may be labels in rows.
     labels: BTreeSet<String>,
     blocks: Blocks<'d, E>,
+    /// The score of the original program on the valset, once it is known.
+    baseline: Option<f64>,
     /// The number of comparisons so far.
     compared: usize,
     /// The original program and all later ones.
@@ -63,6 +64,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             teacher: Teacher::new(study, settings, proposer, &paths),
             labels: label_names(program),
             blocks: Blocks::new(study.val(), settings.acceptance_rows, &settings.race, study.seed()),
+            baseline: None,
             compared: 0,
             snapshots: vec![original],
             current: 0,
@@ -76,8 +78,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let study = self.teacher.study;
         study.part("search", ORIGINAL, study.val().len());
         let Snapshot { trial, program, scope, .. } = &self.snapshots[0];
-        let scores = study.evaluate(scope, program, study.val()).await?;
+        let scores = if study.has_valset() {
+            study.evaluate(scope, program, study.val()).await?
+        } else {
+            // The first batches are of the same rows, so these runs serve both.
+            study.evaluate_traced(scope, program, study.val()).await?
+        };
         study.choose(study.record(trial.clone().scored(&scores), program.clone()));
+        self.baseline = Some(scores.mean);
         study.check_headroom(&scores)?;
         match self.epochs().await {
             Ok(()) => self.finals(None).await,
@@ -287,7 +295,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             .collect();
         study.phase("race", finalists.len() * study.val().len());
         let raced = study.race(&settings.race, &contestants, study.val()).await?;
-        let winner = raced.winner().map_or(0, |winner| finalists[winner]);
+        // The original program is the first one.
+        let winner = raced.winner_over(0, self.baseline, study.val().len());
+        let winner = winner.map_or(0, |winner| finalists[winner]);
         for (at, known) in self.snapshots.into_iter().enumerate().skip(1) {
             let mut trial = known.trial;
             let own = std::mem::take(&mut trial.items);
@@ -299,16 +309,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                     let again =
                         |item: &&ItemReport| standing.items.iter().any(|other| other.index == item.index);
                     own.iter().filter(|item| !again(item)).for_each(|item| trial.usage += item.usage);
-                    trial = trial.raced(standing);
-                    if trial.items.len() < study.val().len()
-                        && let Some(score) = trial.score.take()
-                    {
-                        trial.notes.push(format!(
-                            "{} on {}",
-                            percent(score),
-                            counted(trial.items.len(), "row")
-                        ));
-                    }
+                    trial = trial.raced_on(standing, study.val().len());
                 }
                 None => {
                     own.iter().for_each(|item| trial.usage += item.usage);

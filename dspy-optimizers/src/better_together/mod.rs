@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::data::{Data, IntoData};
-use crate::engine::{ExampleFor, Program, Splits, Study, inherit};
+use crate::engine::{ExampleFor, Program, Splits, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
@@ -176,7 +176,8 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
     {
         let this = self.clone();
         let data = data.into_data();
-        inherit(async move {
+        let run_dir = this.options.run_dir.clone();
+        inherit(guarded(run_dir, async move {
             let (steps, ratio) = (this.checked_steps()?, this.valset_ratio);
             let names: Vec<_> = steps.iter().map(|at| &this.optimizers[*at].0).collect();
             let settings = json!({"strategy": names, "valset_ratio": ratio, "shuffle": this.shuffle});
@@ -186,7 +187,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                 .start(&this.metric)?;
             let searched = this.search(&study, &steps, data.val.is_some()).await;
             study.finish(searched).await
-        })
+        }))
     }
 
     /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments, without a
@@ -199,7 +200,9 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         D: IntoData<P, E>,
     {
         let (steps, data) = (self.checked_steps()?, data.into_data());
-        let Splits { train, val, given_val, .. } = Splits::<E>::of(program, &data, &self.options)?;
+        let splits = Splits::<E>::of(program, &data, &self.options)?;
+        let search = splits.search_budget(program, self.options.budget);
+        let Splits { train, val, given_val, .. } = splits;
         let seed = Seed::new(self.options.seed);
         let (train, val) = if given_val { (train, val) } else { self.split(&train, seed)? };
         let rows = val.len() as u64;
@@ -216,7 +219,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             }
             all = all.then(step);
         }
-        Ok(all.ended_by(self.options.budget, sure))
+        Ok(all.ended_by(self.options.budget, search.calls, sure))
     }
 
     /// Returns the index of the optimizer of each step, after a check of the options.

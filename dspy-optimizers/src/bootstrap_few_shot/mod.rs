@@ -105,7 +105,7 @@ impl<E, O> BootstrapFewShot<SharedMetric<E, O>> {
         P: Program<Output = O>,
         E: ExampleFor<P>,
     {
-        let roles = Roles::of(study)?;
+        let roles = Roles::of(study);
         let order: Vec<usize> = (0..study.train().len()).collect();
         let (settings, seed) = (&self.settings, study.seed());
         let made = Bootstrap { scope: "bootstrap", order: &order, settings, seed }.run(study, &roles).await?;

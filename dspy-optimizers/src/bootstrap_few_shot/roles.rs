@@ -1,13 +1,8 @@
 //! The teacher and the student of a bootstrap.
 
-use std::collections::BTreeMap;
-
-use dspy_core::program::HasPredictors;
-
 use super::Bootstrap;
 use crate::demos;
 use crate::engine::{Program, Study};
-use crate::error::OptimizeError;
 use crate::labeled_few_shot::sampling;
 
 /// The teacher, which makes the demonstrations, and the student, which receives them.
@@ -19,17 +14,11 @@ pub(crate) struct Roles<P> {
 }
 
 impl<P: Program> Roles<P> {
-    pub(crate) fn of<E>(study: &Study<'_, P, E>) -> Result<Self, OptimizeError> {
+    pub(crate) fn of<E>(study: &Study<'_, P, E>) -> Self {
         let mut student = study.program().clone();
         demos::clear(&mut student);
         let teacher = study.teacher().cloned();
-        if let Some(teacher) = &teacher {
-            let problems = differences(&student, teacher);
-            if !problems.is_empty() {
-                return Err(OptimizeError::Teacher(problems));
-            }
-        }
-        Ok(Roles { student, teacher })
+        Roles { student, teacher }
     }
 
     /// Returns the teacher of the data, or else the student.
@@ -52,20 +41,4 @@ impl<P: Program> Roles<P> {
         }
         teacher
     }
-}
-
-fn differences(student: &impl HasPredictors, teacher: &impl HasPredictors) -> Vec<String> {
-    let (own, other) = (signatures(student), signatures(teacher));
-    let missing = own.iter().filter_map(|(path, signature)| match other.get(path) {
-        None => Some(format!("the teacher has no `{path}`")),
-        Some(other) if other != signature => Some(format!("`{path}` has another signature")),
-        Some(_) => None,
-    });
-    let extra = other.keys().filter(|path| !own.contains_key(*path));
-    missing.chain(extra.map(|path| format!("the program has no `{path}`"))).collect()
-}
-
-fn signatures(program: &impl HasPredictors) -> BTreeMap<String, String> {
-    let predictors = program.named_predictors().into_iter();
-    predictors.map(|(path, predictor)| (path, predictor.declared().fingerprint())).collect()
 }

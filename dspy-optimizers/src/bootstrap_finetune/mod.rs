@@ -20,7 +20,7 @@ pub use self::api::ApiTrainer;
 use self::jobs::{Plan, groups};
 use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
-use crate::bootstrap_few_shot::{EveryRow, Roles, Settings, notes, teacher_setters};
+use crate::bootstrap_few_shot::{EveryRow, Settings, notes, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::counts::counted;
 use crate::engine::{ExampleFor, Program, Stop, Study};
@@ -163,7 +163,6 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         if self.exclude_demos {
             demos::clear(&mut program);
         }
-        Roles::of(study)?;
         // Mistakes that no run of the teacher can repair are errors before the first one is paid.
         let groups = groups(&program, self.multitask)?;
         for group in &groups {

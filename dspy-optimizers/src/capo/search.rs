@@ -8,11 +8,10 @@ use super::Settings;
 use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
 use super::writer::Writer;
-use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Raced, Standing, Stop, Study};
 use crate::race::Race;
-use crate::report::{ORIGINAL, Stopped, Trial, percent};
+use crate::report::{ORIGINAL, Stopped, Trial};
 
 /// The state of one search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
@@ -75,13 +74,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.phase("final race", contestants.len() * self.val.len());
         let race = self.settings.race.survivors(1).to_the_end(true);
         let raced = study.race(&race, &contestants, &self.val).await?;
-        let rows = self.val.len();
-        let winner = raced.winner().filter(|winner| {
-            // If the budget is exhausted, it has run on a part of the rows.
-            raced.standings[*winner].items.len() < rows
-                || raced.winner_over(0, Some(scores.mean), rows).is_some()
-        });
-        if winner.is_none_or(|winner| winner == 0) {
+        let winner = raced.winner_over(0, Some(scores.mean), self.val.len());
+        if winner.is_none() {
             study.choose(0);
         }
         let members = std::mem::take(&mut self.population);
@@ -139,6 +133,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         self.study.part("search", &format!("race of step {}", step + 1), contestants.len() * self.val.len());
         let race: Race = self.settings.race.survivors(size).to_the_end(false);
         let raced = self.study.race(&race, &contestants, &self.val).await?;
+        self.study.warn_uncompared(
+            &raced,
+            &race,
+            self.val.len(),
+            "`Capo::population` and `Capo::crossovers`",
+        );
         let mut kept = raced.ranking();
         if raced.standings.iter().all(|standing| standing.items.is_empty()) {
             // The budget has ended before a block was complete. Children without a score would keep the members from
@@ -173,14 +173,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     /// Records the trial of a member with its last standing.
     fn record(&self, member: Member<P>, standing: &Standing) -> usize {
-        let mut trial = member.trial.raced(standing);
-        let rows = trial.items.len();
-        if rows < self.val.len()
-            && let Some(score) = trial.score.take()
-        {
-            // The score is not comparable with those on all rows.
-            trial.notes.push(format!("{} on {}", percent(score), counted(rows, "row")));
-        }
+        let trial = member.trial.raced_on(standing, self.val.len());
         self.study.record(trial, member.program)
     }
 }

@@ -13,6 +13,7 @@ use super::search::Search;
 use crate::bootstrap_few_shot::demonstrations;
 use crate::demos;
 use crate::engine::{Component, ExampleFor, Outcome, Program, Stop, Task};
+use crate::fruitless::Fruitless;
 use crate::proposer::{TextRequest, no_text};
 
 /// A predictor by path, with its signature.
@@ -166,7 +167,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         made.usage += effect.usage;
         self.study.proposed(name, usize::from(matches!(effect.output, Ok(Some(_)))));
         match effect.output {
-            Ok(text) => Ok(text),
+            Ok(text) => {
+                let blank = usize::from(text.is_none());
+                self.study.fruitless(path, Fruitless { blank, ..Fruitless::default() });
+                Ok(text)
+            }
             Err(error) => {
                 made.problems.push(format!("no new instruction for `{path}`: {}", no_text(error)?));
                 Ok(None)

@@ -158,6 +158,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let phase = format!("round {}: `{}`", round + 1, coordinate.path);
         self.study.part("search", &phase, contestants.len() * val.len());
         let raced = self.study.race(&self.settings.race, &contestants, val).await?;
+        self.study.warn_uncompared(&raced, &self.settings.race, val.len(), "`Copro::breadth`");
 
         let scores = comparable(&raced);
         let texts = &mut self.coordinates[place].texts;

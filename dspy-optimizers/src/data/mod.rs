@@ -22,6 +22,17 @@ pub use self::rows::{Row, RowSet, Rows};
 /// # ;
 /// // optimizer.compile(program, data).await?
 /// ```
+///
+/// Several optimizers can have the same data: a clone copies references to rows, or an `Arc` of them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use dspy_optimizers::Data;
+/// let rows: Arc<[i32]> = (0..1_000).collect();
+/// let data: Data<(), _> = Data::new(rows.clone());
+/// let again = data.clone();
+/// assert!(Arc::ptr_eq(&again.train, &rows));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Data<P, T> {
@@ -42,6 +53,9 @@ impl<P, T> Data<P, T> {
     }
 
     /// Sets the rows on which candidates are scored. Default: the trainset.
+    ///
+    /// A valset with the same rows as the trainset is as good as none. If only a part of its rows is also in the
+    /// trainset, the report has a warning.
     #[must_use]
     pub fn valset(mut self, valset: T) -> Self {
         self.val = Some(valset);
@@ -56,7 +70,8 @@ impl<P, T> Data<P, T> {
     }
 
     /// Sets the program that makes the demonstrations. It must have the same predictors as the optimized
-    /// program, which is the teacher by default.
+    /// program, which is the teacher by default; otherwise every optimizer returns
+    /// [`OptimizeError::Teacher`](crate::OptimizeError::Teacher) before it makes a call.
     #[must_use]
     pub fn teacher(mut self, teacher: P) -> Self {
         self.teacher = Some(teacher);

@@ -168,6 +168,14 @@ impl<E> Rows<'_, E> {
         self.iter().map(text).filter(|row| known.contains(row)).count()
     }
 
+    /// Returns whether both have the same rows, in any order.
+    pub(crate) fn has_rows_of(&self, other: &Self) -> bool {
+        if self.shares_data_with(other) && self.picked == other.picked {
+            return true;
+        }
+        self.overlap(&[other]) == self.len() && other.overlap(&[self]) == other.len()
+    }
+
     /// Returns the identity of the rows for the header of a journal.
     pub(crate) fn identity(&self) -> Value {
         let mut digest = Digest::new();

@@ -1,14 +1,19 @@
 //! Execution of work as a named effect of the journal.
 
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use dspy_core::lm::{LmError, Usage, current_scope};
+use dspy_core::lm::{Usage, current_scope};
 use dspy_core::program::Settings;
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
 
 use super::embedding::{StudyCalls, as_part_of};
 use super::nested::detached;
 use super::{Program, Stop, Study};
-use crate::journal::CallScope;
+use crate::error::OptimizeError;
+use crate::journal::{CallScope, MetOutage};
 use crate::report::CallKind;
 
 /// The number of retries of an effect after an outage. The transport of the model has its own retries before
@@ -20,7 +25,9 @@ pub(super) struct Journaled<T> {
     pub(super) output: T,
     pub(super) usage: Usage,
     /// The last outage that a call has met.
-    pub(super) outage: Option<LmError>,
+    pub(super) outage: Option<MetOutage>,
+    /// Whether no call of a model was seen.
+    pub(super) silent: bool,
 }
 
 impl<P: Program, E> Study<'_, P, E> {
@@ -41,7 +48,8 @@ impl<P: Program, E> Study<'_, P, E> {
     ) -> Result<Journaled<F::Output>, Stop> {
         let (journal, ledger) = (self.journal.clone(), self.ledger.clone());
         let phase = self.phase_name();
-        let calls = Arc::new(CallScope::new(journal.clone(), ledger.clone(), name, phase.clone(), kind));
+        let calls = CallScope::new(journal.clone(), ledger.clone(), name, phase.clone(), kind);
+        let calls = Arc::new(calls.halting());
         // Order of the layers: the journal, those of the caller, the budget.
         let scope = self.ledger.paying(current_scope());
         let embeddings = StudyCalls {
@@ -56,7 +64,15 @@ impl<P: Program, E> Study<'_, P, E> {
         let scope = scope.layered(calls.clone());
         let work = as_part_of(Some(embeddings), detached(work));
         let settings = sample.map_or_else(Settings::new, |sample| Settings::new().rollout(sample));
-        let output = scope.enter(settings.scope(work)).await;
+        let output = {
+            let work = std::pin::pin!(scope.enter(settings.scope(work)));
+            match select(work, std::pin::pin!(calls.halted())).await {
+                Either::Left((output, _)) => Some(output),
+                // The work may retry a refused call for ever, and its result would not be used.
+                Either::Right(_) => None,
+            }
+        };
+        calls.end();
         if let Some(failure) = self.journal.take_failure() {
             self.ledger.abort();
             return Err(failure.into());
@@ -66,6 +82,24 @@ impl<P: Program, E> Study<'_, P, E> {
             // study.
             return Err(self.closed().unwrap_or_else(|| self.outage("the study was stopped".into())));
         }
-        Ok(Journaled { output, usage: calls.tally().usage(), outage: calls.outage() })
+        let Some(output) = output else {
+            return Err(self.outage("the study was stopped".into()));
+        };
+        let silent = !calls.was_used();
+        Ok(Journaled { output, usage: calls.tally().usage(), outage: calls.outage(), silent })
+    }
+}
+
+/// Runs a whole optimization and turns a panic, such as that of a function of the user, into an error.
+pub(crate) async fn guarded<T>(
+    run_dir: Option<PathBuf>,
+    work: impl Future<Output = Result<T, OptimizeError>>,
+) -> Result<T, OptimizeError> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => {
+            let callback = "the optimizer, or a function that it was given,".to_owned();
+            Err(OptimizeError::panicked(callback, &*panic, run_dir))
+        }
     }
 }

@@ -1,13 +1,17 @@
 //! Model calls other than rollouts.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dspy_core::lm::Usage;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::call::{Journaled, RETRIES};
 use super::{Program, Stop, Study};
+use crate::journal::MetOutage;
 use crate::report::CallKind;
 
 /// The result of an [effect](Study::effect).
@@ -18,6 +22,27 @@ pub struct Effect<T> {
     pub output: dspy_core::Result<T>,
     /// The cost of its calls.
     pub usage: Usage,
+}
+
+/// The outage of a model that writes proposals, which may be another one than that of the program.
+#[derive(Debug, Error)]
+#[error(
+    "the proposer's model{model} cannot be used: {source}; check its address and key, or give the optimizer another one"
+)]
+struct ProposerOutage {
+    /// The name and the address of the model, if they are known.
+    model: String,
+    source: dspy_core::Error,
+}
+
+impl ProposerOutage {
+    fn new(source: dspy_core::Error, outage: Option<MetOutage>) -> Self {
+        let model = outage.map(|MetOutage { error, endpoint }| {
+            let at = if endpoint.is_empty() { endpoint } else { format!(" at {endpoint}") };
+            format!(" `{}`{at}", error.model)
+        });
+        ProposerOutage { model: model.unwrap_or_default(), source }
+    }
 }
 
 impl<P: Program, E> Study<'_, P, E> {
@@ -45,7 +70,8 @@ impl<P: Program, E> Study<'_, P, E> {
     ///
     /// # Errors
     /// If the search has to stop, because the budget is exhausted or the model cannot be reached. Errors of
-    /// the work itself are part of its result.
+    /// the work itself are part of its result. A panic of the work is an
+    /// [`OptimizeError::Panic`](crate::OptimizeError::Panic).
     pub async fn effect<T, F>(&self, name: &str, work: impl Fn() -> F) -> Result<Effect<T>, Stop>
     where
         F: Future<Output = dspy_core::Result<T>>,
@@ -54,13 +80,17 @@ impl<P: Program, E> Study<'_, P, E> {
         let _turn = self.running.turn(&name).await;
         let mut attempts = 0;
         loop {
-            let Journaled { output, usage, outage } =
-                self.journaled(&name, None, CallKind::Proposer, work()).await?;
+            let guarded = AssertUnwindSafe(async { work().await }).catch_unwind();
+            let Journaled { output, usage, outage, .. } =
+                self.journaled(&name, None, CallKind::Proposer, guarded).await?;
+            let output = output.map_err(|panic| {
+                self.panicked(format!("the proposer, or other work of the effect `{name}`,"), &*panic)
+            })?;
             match output {
                 Err(error) if error.is_outage() || outage.is_some() => {
-                    let retryable = outage.is_some_and(|outage| outage.is_retryable());
+                    let retryable = outage.as_ref().is_some_and(|outage| outage.error.is_retryable());
                     if !retryable || attempts >= RETRIES {
-                        return Err(self.outage(Box::new(error)));
+                        return Err(self.outage(Box::new(ProposerOutage::new(error, outage))));
                     }
                     attempts += 1;
                     self.retried(&name, attempts, &error);

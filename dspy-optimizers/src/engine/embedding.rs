@@ -73,7 +73,16 @@ impl StudyCalls {
         let lm = Lm::custom(AsModel(embedder.clone()));
         // Boxed, as few calls embed.
         let answered = Box::pin(scope.enter(lm.complete(request))).await;
-        let response = answered.inspect_err(|error| self.effect.note(error))?;
+        let response = match answered {
+            Ok(response) => response,
+            Err(error) => {
+                self.effect.note(&error);
+                if error.kind == LmErrorKind::Budget {
+                    self.effect.hold().await;
+                }
+                return Err(error);
+            }
+        };
         let vectors = read(response.completions.first().map_or("", |reply| reply.text.as_str()));
         match vectors {
             Some(vectors) if vectors.len() == texts.len() => Ok(vectors),

@@ -49,6 +49,24 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// that no prompt can change; see [`OptimizeError::Program`](crate::OptimizeError::Program).
     pub async fn evaluate(&self, scope: &str, program: &P, rows: &Rows<'_, E>) -> Result<Scores, Stop> {
         let tasks = rows.iter().map(|row| Task::new(scope, program, row)).collect();
+        self.scores_of(tasks, rows).await
+    }
+
+    /// As [`evaluate`](Self::evaluate), with traces that later rollouts of the same name use.
+    ///
+    /// # Errors
+    /// As `evaluate`.
+    pub(crate) async fn evaluate_traced(
+        &self,
+        scope: &str,
+        program: &P,
+        rows: &Rows<'_, E>,
+    ) -> Result<Scores, Stop> {
+        let tasks = rows.iter().map(|row| Task::new(scope, program, row).traced()).collect();
+        self.scores_of(tasks, rows).await
+    }
+
+    async fn scores_of(&self, tasks: Vec<Task<'_, P, E>>, rows: &Rows<'_, E>) -> Result<Scores, Stop> {
         let rollouts = self.rollouts(tasks).await?;
         self.sync()?;
         self.check_program()?;

@@ -1,6 +1,6 @@
 //! Failures of the program and of the metric, by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 
 use dspy_base::locks::MutexExt as _;
@@ -19,6 +19,7 @@ use crate::report::Trial;
 const MANY: usize = 10;
 
 /// The failures of the rollouts of a study.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     metric: FailedRows,
@@ -29,6 +30,10 @@ pub(super) struct Failures {
     answered: bool,
     /// Whether a score was not 0.
     nonzero: bool,
+    /// Whether a call of a model was seen in a rollout with a result.
+    called: bool,
+    /// The predictors that no run has called, once there is one.
+    idle: Option<BTreeSet<String>>,
 }
 
 /// The rows on which something has failed, by the name of the set and the position in it. The failure of each is that
@@ -63,16 +68,24 @@ pub(crate) fn on_row(set: &str, position: usize, error: &str) -> String {
 
 impl Failures {
     pub(super) fn look_at(&mut self, set: &'static str, position: usize, name: &str, rollout: &Rollout) {
+        match &mut self.idle {
+            Some(idle) => idle.retain(|path| rollout.idle.contains(path)),
+            none => *none = Some(rollout.idle.iter().cloned().collect()),
+        }
         match &rollout.outcome {
             Outcome::Scored(score) => {
                 self.answered = true;
+                self.called |= !rollout.silent;
                 self.nonzero |= score.value != 0.0;
             }
             Outcome::Failed(error) => {
                 self.curable |= !rollout.broken;
                 self.program.add((set, position), name, error);
             }
-            Outcome::Unscored(_) => self.answered = true,
+            Outcome::Unscored(_) => {
+                self.answered = true;
+                self.called |= !rollout.silent;
+            }
         }
     }
 
@@ -80,6 +93,14 @@ impl Failures {
     pub(super) fn warnings(&self, best_score: Option<f64>) -> Vec<String> {
         let mut warnings = Vec::new();
         let (unscored, failed) = (self.metric.len(), self.program.len());
+        if self.answered && !self.called {
+            warnings.push(
+                "the program has returned results, but not one call of a model was seen, so the budget, the cost and \
+                 the resume do not cover its calls: those of tasks that it starts with a bare `tokio::spawn` escape; \
+                 start them with `dspy::spawn`"
+                    .into(),
+            );
+        }
         if unscored > 0 {
             warnings.push(format!(
                 "the metric failed on {}, left out of the scores of the programs that it failed for; the first is {}",
@@ -100,6 +121,15 @@ impl Failures {
                  for example with the table of an `Evaluate` run"
                     .into(),
             );
+        }
+        if self.called {
+            let idle = self.idle.iter().flatten();
+            warnings.extend(idle.map(|path| {
+                format!(
+                    "the predictor `{path}` was called on no row, so no score shows whether its changes help; check that \
+                     `forward` calls it, and not in a task of a bare `tokio::spawn`, or add rows that need it"
+                )
+            }));
         }
         warnings
     }
@@ -157,13 +187,21 @@ impl<P: Program, E> Study<'_, P, E> {
     /// If it has.
     pub(crate) fn check_program(&self) -> Result<(), Stop> {
         let (failed, first) = {
-            let Failures { program, curable, answered, .. } = &*self.failures.lock_any();
+            let Failures { program, curable, answered, called, .. } = &*self.failures.lock_any();
+            let left = self.ledger.remaining();
+            if *answered && !*called && (left.calls.is_some() || left.tokens.is_some() || left.usd.is_some())
+            {
+                self.ledger.abort();
+                return Err(OptimizeError::Escaped.into());
+            }
             if *answered || *curable || program.len() < self.val.len().clamp(1, MANY) {
                 return Ok(());
             }
             (program.len(), program.first())
         };
         self.ledger.abort();
+        // A corrected program runs on these rows again.
+        self.journal.void(&self.name)?;
         Err(OptimizeError::Program { failed, first, run_dir: self.run_dir.clone() }.into())
     }
 }

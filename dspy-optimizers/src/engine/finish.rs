@@ -8,10 +8,11 @@ use dspy_core::error::clipped;
 
 use super::failures::failed_rows;
 use super::{ExampleFor, Program, Stop, Study};
+use crate::counts::counted;
 use crate::error::OptimizeError;
 use crate::events::StudyEvent;
 use crate::optimized::Optimized;
-use crate::report::{ORIGINAL, Report, RunFacts, Stopped, Trial, Verification};
+use crate::report::{ORIGINAL, PartialScore, Report, RunFacts, Stopped, Trial, Verification};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Ends the study: verifies the best trial, if requested, and returns its program with the report. If the
@@ -27,6 +28,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Err(Stop::NoHeadroom) => Stopped::NoHeadroom,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
+        if matches!(stopped, Stopped::Budget(_)) && self.found().trials.is_empty() {
+            self.too_small.take().into_iter().for_each(|warning| self.warn(warning));
+        }
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
@@ -36,6 +40,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         match &verification {
             Verification::Passed(verified) => best = Some(verified.trial),
             Verification::Failed(_) => best = None,
+            Verification::OutOfBudget => {
+                self.shortage.take().into_iter().for_each(|warning| self.warn(warning));
+            }
             _ => {}
         }
         if verification != Verification::Off {
@@ -87,6 +94,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 (trials.len().saturating_sub(1), self.program)
             }
         };
+        warnings.extend(trials.get(best).and_then(partly_scored));
         warnings.extend(trials.get(best).and_then(failed_rows));
         let mut report = Report {
             optimizer: self.optimizer,
@@ -131,6 +139,16 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     fn report_folder(&self) -> Option<PathBuf> {
         if self.name.is_empty() && self.journal.loss().is_none() { self.run_dir.clone() } else { None }
     }
+}
+
+/// Returns a warning if the result of a search was scored on a part of the rows.
+fn partly_scored(trial: &Trial) -> Option<String> {
+    let PartialScore { rows, of, .. } = trial.partial?;
+    Some(format!(
+        "the result rests on {rows} of {}: the budget ended the comparison before the other rows; raise the budget, or \
+         compare on fewer rows",
+        counted(of, "row")
+    ))
 }
 
 /// Writes the files of a report. The result of a study is not lost if that fails: the report has a warning.

@@ -1,10 +1,13 @@
 //! The trials of a study and their programs.
 
+use std::collections::BTreeMap;
+
 use dspy_core::lm::{Budget, Limit, Usage};
 use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
 
 use crate::error::OptimizeError;
+use crate::fruitless::Fruitless;
 use crate::headroom::Headroom;
 use crate::identity::model_identity;
 use crate::report::{Parameters, SharedStates, Trial};
@@ -28,6 +31,8 @@ pub(super) struct Found<P> {
     pub(super) peak_cost: PeakCost,
     /// The warnings of the algorithm.
     pub(super) warnings: Vec<String>,
+    /// The answers of proposers that were no candidates, by the path of the predictor.
+    pub(super) fruitless: BTreeMap<String, Fruitless>,
     pub(super) states: SharedStates,
     /// The headroom that the original program leaves, once it is known.
     pub(super) headroom: Option<Headroom>,
@@ -46,6 +51,7 @@ impl<P> Default for Found<P> {
             announced: None,
             peak_cost: PeakCost::default(),
             warnings: Vec::new(),
+            fruitless: BTreeMap::new(),
             states: SharedStates::default(),
             headroom: None,
             decisions: Vec::new(),

@@ -120,11 +120,13 @@ mod running;
 mod start;
 mod stop;
 mod study;
+mod teacher;
 mod verification;
 
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 
+pub(crate) use self::call::guarded;
 pub use self::effect::Effect;
 pub(crate) use self::embedding::embed;
 pub(crate) use self::failures::on_row;
@@ -134,6 +136,7 @@ pub(crate) use self::start::Splits;
 pub use self::start::StudyBuilder;
 pub use self::stop::Stop;
 pub use self::study::Study;
+pub(crate) use self::verification::too_small;
 #[doc(no_inline)]
 pub use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
 pub use crate::race::{Contestant, Dropped, Raced, Standing};

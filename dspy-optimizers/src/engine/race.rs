@@ -1,6 +1,7 @@
 //! The run of a race.
 
 use super::{ExampleFor, Program, Stop, Study, Task};
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::events::StudyEvent;
 use crate::race::{Contestant, Progress, Race, Raced};
@@ -79,5 +80,24 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             rows.iter().zip(rollouts.by_ref()).map(|(row, rollout)| ItemReport::of(row, &rollout)).collect()
         };
         Ok(remaining.iter().map(items).collect())
+    }
+}
+
+impl<P: Program, E> Study<'_, P, E> {
+    /// Warns if the budget ended a race before any contestant but the first had run on a block, so that the texts of the
+    /// others were paid for nothing. `fewer` names the settings that make fewer contestants.
+    pub(crate) fn warn_uncompared(&self, raced: &Raced, race: &Race, rows: usize, fewer: &str) {
+        let others = raced.standings.len().saturating_sub(1);
+        let compared = raced.standings.iter().skip(1).any(|standing| !standing.items.is_empty());
+        if raced.stopped.is_none() || compared || others == 0 {
+            return;
+        }
+        let block = race.first_block(rows);
+        self.warn(format!(
+            "the budget ended before {others} new programs could be compared, which needs {} on the first {}; raise it, or \
+             lower {fewer}",
+            counted(others * block, "run"),
+            counted(block, "row")
+        ));
     }
 }

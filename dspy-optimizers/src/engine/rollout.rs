@@ -1,10 +1,12 @@
 //! Rollouts: runs of a program on one example, with a score.
 
+use std::collections::BTreeSet;
+
 use dspy_base::locks::MutexExt as _;
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{ItemError, Score};
 use dspy_core::lm::Usage;
-use dspy_core::program::TraceStep;
+use dspy_core::program::{HasPredictors, Trace, TraceStep};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Journaled, RETRIES};
@@ -30,6 +32,12 @@ pub struct Rollout {
     /// Whether the program has failed for a reason that no prompt can change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) broken: bool,
+    /// Whether no call of a model was seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) silent: bool,
+    /// The paths of the predictors of the program that were not called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) idle: Vec<String>,
 }
 
 /// The outcome of a rollout. An outage is not an outcome but stops the search.
@@ -245,14 +253,18 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     async fn attempt(&self, name: &str, task: &Task<'_, P, E>) -> Result<Attempt, Stop> {
         let Row { position, example, set, .. } = task.row;
         let work = self.evaluate.item(task.program, position, example);
-        let Journaled { output: item, usage, outage } =
+        let Journaled { output: item, usage, outage, silent } =
             self.journaled(name, task.sample, CallKind::Program, work).await?;
         let broken = is_broken(&item);
+        // The calls of the metric are not those of the program.
+        let paid = item.prediction.as_ref().is_some_and(|answer| answer.usage().requests > 0);
+        let silent = silent || (!paid && item.trace.as_ref().is_some_and(|trace| trace.steps.is_empty()));
+        let idle = item.trace.as_ref().map(|trace| idle(task.program, trace)).unwrap_or_default();
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
             // The program may have wrapped the error of the model in a custom one.
             Err(error) if error.is_outage() || outage.is_some() => {
-                let retryable = outage.is_some_and(|outage| outage.is_retryable());
+                let retryable = outage.is_some_and(|outage| outage.error.is_retryable());
                 return Ok(Attempt::Outage(Box::new(error), retryable));
             }
             Err(ItemError::Example(source)) => {
@@ -266,6 +278,13 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         let steps = if task.keeps(&outcome) { item.trace.map(|trace| trace.steps) } else { None };
         let steps = steps.unwrap_or_default();
-        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken }))
+        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken, silent, idle }))
     }
+}
+
+/// Returns the paths of the predictors that a run has not called.
+fn idle(program: &impl HasPredictors, trace: &Trace) -> Vec<String> {
+    let called: BTreeSet<&str> = trace.steps.iter().map(|step| step.predictor.as_str()).collect();
+    let paths = program.named_predictors().into_iter().map(|(path, _)| path);
+    paths.filter(|path| !called.contains(path.as_str())).collect()
 }

@@ -16,8 +16,10 @@ use super::headroom::check_best_score;
 use super::nested::Parent;
 use super::phase::CurrentPhase;
 use super::running::Running;
+use super::teacher::check_teacher;
+use super::verification::{VerificationCost, too_small};
 use super::{ExampleFor, Program, Study};
-use crate::budget::{Ledger, tighter, without_share};
+use crate::budget::{Ledger, tighter};
 use crate::counts::counted;
 use crate::data::{Data, RowSet, Rows, label_names};
 use crate::error::OptimizeError;
@@ -71,7 +73,8 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
     /// Starts the study: checks the rows and opens the journal and the budget account.
     ///
     /// # Errors
-    /// If a data set is empty, a row cannot be used, the program has no predictors, the settings cannot be
+    /// If a data set is empty, a row cannot be used, the program has no predictors, those of the teacher
+    /// differ, the settings cannot be
     /// serialised as JSON, or the journal cannot be used.
     pub fn start<E>(self, metric: &SharedMetric<E, P::Output>) -> Result<Study<'d, P, E>, OptimizeError>
     where
@@ -85,6 +88,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         if initial.is_empty() {
             return Err(OptimizeError::NoPredictors);
         }
+        check_teacher(&program, data.teacher.as_ref())?;
         let mut identity = json!({
             "settings": settings.map_err(JournalError::Encode)?,
             "trainset": splits.train.identity(),
@@ -102,16 +106,19 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
         }
         let header = Header::new(&optimizer, options.seed, identity);
         let resources = Resources::find(&options, &header)?;
-        let ledger =
-            match splits.verify.filter(|_| splits.holdout.is_ok() && resources.budget != Budget::UNLIMITED) {
-                Some(verify) => resources.searching(without_share(resources.budget, verify.reserve)),
-                None => resources.ledger.clone(),
-            };
+        let verification = splits.verification(program.named_predictors().len());
+        let ledger = match verification.filter(|_| resources.budget != Budget::UNLIMITED) {
+            Some(verification) => resources.searching(verification.rest_of(resources.budget)),
+            None => resources.ledger.clone(),
+        };
+        let shortage = verification.and_then(|verification| verification.shortage(resources.budget));
+        let rows = splits.val.len() as u64;
+        let too_small = too_small(resources.budget, rows, program.named_predictors().len(), verification);
         resources
             .events
             .emit(&StudyEvent::Started { optimizer: optimizer.clone(), study: resources.name.clone() });
         // The outermost study reports what is wrong with the data.
-        let overlap = if resources.name.is_empty() { splits.overlap(data) } else { None };
+        let overlaps = if resources.name.is_empty() { splits.overlaps(data) } else { Vec::new() };
         let study = Study {
             optimizer,
             name: resources.name,
@@ -136,9 +143,12 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             found: Mutex::new(Found::default()),
             phase: Mutex::new(CurrentPhase::default()),
             started: Instant::now(),
+            shortage: shortage.clone(),
+            too_small,
             options,
         };
-        overlap.into_iter().for_each(|warning| study.warn(warning));
+        overlaps.into_iter().for_each(|warning| study.warn(warning));
+        shortage.into_iter().for_each(|warning| study.warn_early(warning));
         Ok(study)
     }
 }
@@ -158,6 +168,7 @@ impl<'d, E> Splits<'d, E> {
         T: RowSet<E>,
     {
         options.verify.map_or(Ok(()), |verify| verify.check())?;
+        check_budget(options.budget)?;
         let named = |set: &'d T, name| set.rows(name).map(|rows| rows.named(name));
         let mut train = named(&data.train, "trainset")?;
         // Selections of the same data set have the same name, so that each row has only one name.
@@ -188,17 +199,54 @@ impl<'d, E> Splits<'d, E> {
 }
 
 impl<E> Splits<'_, E> {
-    /// Returns a warning if rows of a given holdout are also in the other sets.
-    fn overlap<P, T>(&self, data: &Data<P, T>) -> Option<String> {
-        let (Some(_), Ok(holdout)) = (&data.holdout, &self.holdout) else { return None };
-        let count = holdout.overlap(&[&self.train, &self.val]);
-        let rows = counted(holdout.len(), "row");
-        (count > 0).then(|| {
-            format!(
-                "{count} of {rows} of the holdout are also in the trainset or valset, so the verification is not \
-                 independent of the search; hold out other rows"
-            )
-        })
+    /// Returns the cost of the verification, if there is one.
+    pub(crate) fn verification(&self, predictors: usize) -> Option<VerificationCost> {
+        let (verify, holdout) = (self.verify?, self.holdout.as_ref().ok()?);
+        Some(VerificationCost { verify, rows: holdout.len(), predictors })
+    }
+
+    /// Returns the part of a budget that the search may spend.
+    pub(crate) fn search_budget(&self, program: &impl HasPredictors, budget: Budget) -> Budget {
+        let verification = self.verification(program.named_predictors().len());
+        verification.map_or(budget, |verification| verification.rest_of(budget))
+    }
+
+    /// Returns warnings of rows that are in several of the given sets.
+    fn overlaps<P, T>(&self, data: &Data<P, T>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let of = |count: usize, rows: &Rows<'_, E>| format!("{count} of {}", counted(rows.len(), "row"));
+        if self.given_val && !self.val.has_rows_of(&self.train) {
+            let count = self.val.overlap(&[&self.train]);
+            if count > 0 {
+                let rows = of(count, &self.val);
+                warnings.push(format!(
+                    "{rows} of the valset are also in the trainset, so candidates are selected by rows that they have \
+                     learnt from; give them to one of the sets, or pass the trainset alone, which is then also the valset"
+                ));
+            }
+        }
+        if let (Some(_), Ok(holdout)) = (&data.holdout, &self.holdout) {
+            let count = holdout.overlap(&[&self.train, &self.val]);
+            if count > 0 {
+                let rows = of(count, holdout);
+                warnings.push(format!(
+                    "{rows} of the holdout are also in the trainset or valset, so the verification is not independent of \
+                     the search; hold out other rows"
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+/// Checks that a limit in US dollars is a number.
+fn check_budget(budget: Budget) -> Result<(), OptimizeError> {
+    match budget.usd.filter(|usd| usd.is_nan() || *usd < 0.0) {
+        None => Ok(()),
+        Some(usd) => {
+            let (value, expected) = (usd.to_string(), "a number of at least 0");
+            Err(OptimizeError::Option { option: "budget.usd", value, expected })
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::component::Candidate;
 use crate::data::{Data, RowSet, Rows};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
+use crate::fruitless::Fruitless;
 use crate::identity::program_identity;
 use crate::journal::Journal;
 use crate::metric::SharedMetric;
@@ -66,6 +67,10 @@ pub struct Study<'d, P: Program, E> {
     pub(super) found: Mutex<Found<P>>,
     pub(super) phase: Mutex<CurrentPhase>,
     pub(super) started: Instant,
+    /// A warning of a budget that may not pay for the verification.
+    pub(super) shortage: Option<String>,
+    /// A warning of a budget that cannot pay for a program on the valset.
+    pub(super) too_small: Option<String>,
 }
 
 impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
@@ -188,15 +193,38 @@ impl<'d, P: Program, E> Study<'d, P, E> {
 
     /// Adds a [warning](crate::Report::warnings) to the report, unless it has an equal one.
     pub fn warn(&self, warning: impl Into<String>) {
-        let (warning, mut found) = (warning.into(), self.found());
-        if !found.warnings.contains(&warning) {
-            found.warnings.push(warning);
+        let warning = warning.into();
+        {
+            let mut found = self.found();
+            if found.warnings.contains(&warning) {
+                return;
+            }
+            found.warnings.push(warning.clone());
         }
+        self.warn_early(warning);
+    }
+
+    /// Reports a warning of something that may not happen, so that the report does not have it.
+    pub(super) fn warn_early(&self, message: String) {
+        self.events.emit(&StudyEvent::Warning { study: self.name.clone(), message });
     }
 
     /// Adds a [decision](crate::Report::decisions) with its reason to the report.
     pub fn decide(&self, decision: impl Into<String>) {
         self.found().decisions.push(decision.into());
+    }
+
+    /// Counts answers of a proposer for the predictor at a path that were no candidates.
+    pub(crate) fn fruitless(&self, path: &str, answers: Fruitless) {
+        if answers != Fruitless::default() {
+            *self.found().fruitless.entry(path.to_owned()).or_default() += answers;
+        }
+    }
+
+    /// Returns warnings about the answers counted so far, and forgets them.
+    pub(crate) fn take_fruitless(&self) -> Vec<String> {
+        let all = std::mem::take(&mut self.found().fruitless);
+        all.iter().filter_map(|(path, answers)| answers.warning(path)).collect()
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -241,8 +269,20 @@ impl<'d, P: Program, E> Study<'d, P, E> {
             )
         };
         let own = std::mem::take(&mut self.found().warnings);
+        let fruitless = self.take_fruitless();
         let failures = self.failures.lock_any().warnings(self.options.best_score);
-        unpriced.map(warning).into_iter().chain(self.journal.loss()).chain(own).chain(failures).collect()
+        let listener = self.events.listener_panic().filter(|_| self.name.is_empty()).map(|message| {
+            format!("the function of `on_event` panicked, so it has received no further events: {message}")
+        });
+        unpriced
+            .map(warning)
+            .into_iter()
+            .chain(listener)
+            .chain(self.journal.loss())
+            .chain(own)
+            .chain(fruitless)
+            .chain(failures)
+            .collect()
     }
 
     /// Returns the reason why calls are refused, if they are.
@@ -258,6 +298,12 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     pub(crate) fn outage(&self, source: BoxError) -> Stop {
         self.ledger.abort();
         OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
+    }
+
+    /// Returns the error of a panic of a function that the search has called.
+    pub(super) fn panicked(&self, callback: String, panic: &(dyn std::any::Any + Send)) -> Stop {
+        self.ledger.abort();
+        OptimizeError::panicked(callback, panic, self.run_dir.clone()).into()
     }
 
     pub(super) fn found(&self) -> MutexGuard<'_, Found<P>> {

@@ -1,10 +1,15 @@
 //! The verification of the best trials on held-out rows.
 
+use dspy_core::lm::Budget;
+
 use super::finish::by_score;
 use super::{ExampleFor, Program, Stop, Study};
+use crate::budget::without_share;
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::race::{Contestant, Race, Raced};
 use crate::report::{Verification, Verified};
+use crate::verify::Verify;
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Runs the original program and the best candidates on held-out rows.
@@ -72,6 +77,93 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             std::iter::once(self.program.clone()).chain(programs).map(contestant).collect();
         self.race(&Race::new().alpha(0.0), &contestants, rows).await
     }
+}
+
+/// The largest number of calls of each predictor in a run for which a part of the budget is reserved.
+const CALLS_EACH: u64 = 10;
+
+/// The calls of a verification on this many held-out rows, of a program with this many predictors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VerificationCost {
+    pub(crate) verify: Verify,
+    pub(crate) rows: usize,
+    pub(crate) predictors: usize,
+}
+
+impl VerificationCost {
+    fn calls(self, rows: usize) -> u64 {
+        let programs = self.verify.finalists.saturating_add(1);
+        [programs, self.predictors.max(1)]
+            .into_iter()
+            .fold(rows as u64, |calls, factor| calls.saturating_mul(factor as u64))
+    }
+
+    /// Returns the part of a budget that the search may spend: all but the reserved share, and no fewer calls than the
+    /// verification can leave.
+    pub(crate) fn rest_of(self, budget: Budget) -> Budget {
+        let mut part = without_share(budget, self.verify.reserve);
+        let most = self.calls(self.rows).saturating_mul(CALLS_EACH);
+        let all_but_needed = budget.calls.map(|calls| calls.saturating_sub(most));
+        part.calls = part.calls.zip(all_but_needed).map(|(part, needed)| part.max(needed));
+        part
+    }
+
+    /// Returns a warning if the reserved calls cannot pay for the first block of rows, without which nothing is
+    /// verified.
+    pub(crate) fn shortage(self, budget: Budget) -> Option<String> {
+        let VerificationCost { verify, rows, .. } = self;
+        let calls = budget.calls?;
+        let reserved = calls.saturating_sub(self.rest_of(budget).calls?);
+        let needed = self.calls(Race::new().first_block(rows));
+        if reserved >= needed {
+            return None;
+        }
+        let enough = (needed as f64 / verify.reserve).ceil();
+        let larger = if verify.reserve > 0.0 {
+            format!("a budget of at least {enough:.0} calls, a larger `Verify::reserve`")
+        } else {
+            "a `Verify::reserve` above 0".into()
+        };
+        Some(format!(
+            "the verification of up to {} on {} takes at least {needed} calls, but of the budget of {calls}, only \
+             {reserved} are reserved for it; if the search spends the others, the result is not verified; set {larger}, \
+             or fewer `Verify::finalists`",
+            counted(verify.finalists, "candidate"),
+            counted(rows, "held-out row"),
+        ))
+    }
+}
+
+/// Returns a warning if a budget cannot pay for the runs of a program with this many predictors on this many rows, with
+/// the least budget that can.
+pub(crate) fn too_small(
+    budget: Budget,
+    rows: u64,
+    predictors: usize,
+    verification: Option<VerificationCost>,
+) -> Option<String> {
+    let calls = budget.calls?;
+    let needed = rows.saturating_mul(predictors.max(1) as u64);
+    let search = |calls: u64| {
+        let part = verification.map(|verification| verification.rest_of(Budget::calls(calls)));
+        part.and_then(|part| part.calls).unwrap_or(calls)
+    };
+    if search(calls) >= needed {
+        return None;
+    }
+    let share = verification.map_or(0.0, |verification| verification.verify.reserve).clamp(0.0, 0.99);
+    let mut enough = needed.max((needed as f64 / (1.0 - share)) as u64);
+    while enough > needed && search(enough - 1) >= needed {
+        enough -= 1;
+    }
+    while search(enough) < needed {
+        enough += 1;
+    }
+    Some(format!(
+        "the budget of {} is too small: a program runs on {} first, so the run needs at least {enough} calls",
+        counted(calls, "call"),
+        counted(rows, "row"),
+    ))
 }
 
 /// Returns the index of the best contestant except the first.

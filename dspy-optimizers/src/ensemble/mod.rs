@@ -168,6 +168,9 @@ impl<N: Depth, P: Module + HasShape<N>> HasShape<N> for Ensemble<P> {
 
 impl<P: Module> HasPredictors for Ensemble<P> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        let settings =
+            [("size", self.size.into()), ("seed", self.seed.into()), ("reducer", self.reducer.name().into())];
+        visitor.settings("Ensemble", settings);
         visitor.field("programs", &self.programs);
     }
 

@@ -7,13 +7,12 @@ use dspy_core::Seed;
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 use serde::Serialize;
-use serde_json::json;
 
 use super::Ensemble;
 use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::counts::counted;
 use crate::data::{Data, IntoData};
-use crate::engine::{ExampleFor, Program, Splits, Stop, Study, inherit};
+use crate::engine::{ExampleFor, Program, Splits, Stop, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
@@ -120,7 +119,8 @@ where
     {
         let this = self.clone();
         let data = data.into_data();
-        inherit(async move {
+        let run_dir = this.options.run_dir.clone();
+        inherit(guarded(run_dir, async move {
             if let Some(teacher) = &data.teacher
                 && teacher.programs.len() != program.programs.len()
             {
@@ -128,15 +128,12 @@ where
                 let problem = format!("it has {}, the ensemble has {wanted}", counted(found, "member"));
                 return Err(OptimizeError::Teacher(vec![problem]));
             }
-            let reducer = program.reducer.name();
-            let ensemble = json!({"size": program.size, "seed": program.seed, "reducer": reducer});
             let study = Study::builder("EnsembleOptimizer", program, &data)
-                .settings(&ensemble)
                 .options(&this.options)
                 .start(&this.metric)?;
             let searched = this.search(&study).await;
             study.finish(searched).await
-        })
+        }))
     }
 
     /// Estimates the calls, tokens and US dollars of [`compile`](Self::compile) with the same arguments, without a
@@ -149,7 +146,9 @@ where
         D: IntoData<Ensemble<P>, E>,
     {
         let data = data.into_data();
-        let Splits { train, val, .. } = Splits::<E>::of(program, &data, &self.options)?;
+        let splits = Splits::<E>::of(program, &data, &self.options)?;
+        let search = splits.search_budget(program, self.options.budget);
+        let Splits { train, val, .. } = splits;
         let rows = val.len() as u64;
         let scores = Span::between(rows, rows.saturating_mul(2));
         let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
@@ -173,7 +172,7 @@ where
             }
             all = all.then(of_member);
         }
-        Ok(all.ended_by(self.options.budget, sure))
+        Ok(all.ended_by(self.options.budget, search.calls, sure))
     }
 
     async fn search(&self, study: &Study<'_, Ensemble<P>, E>) -> Result<Stopped, Stop> {

@@ -3,7 +3,7 @@
 use dspy_core::lm::Lm;
 use dspy_core::program::{HasPredictors, current_lm};
 
-use super::origin::{Dearest, Origin};
+use super::origin::{Dearest, Origin, Size};
 use super::tokens::{MOST_WRITTEN, Prices, Tokens};
 use super::{Estimate, Span};
 use crate::data::Rows;
@@ -103,40 +103,64 @@ impl Cost {
         let texts = if none { 0 } else { self.written.saturating_mul(per_rollout) };
         let prompt = sizes.prompt + sizes.demo * self.demos as f64 + texts as f64;
         let asked = sizes.longest_proposer_prompt(self.shown);
-        let (written, longest) = (1.0, MOST_WRITTEN as f64);
-        let most = self.rollouts.most.zip(self.proposals.most);
+        let written = 1.0;
+        let of_writer = match &self.writer {
+            Writer::Lm(lm) => lm.as_ref().or(current.as_ref()).and_then(|lm| lm.params().max_tokens),
+            Writer::Unknown => None,
+        };
+        let longest = of_writer.map_or(MOST_WRITTEN as f64, |most| f64::from(most).min(MOST_WRITTEN as f64));
+        // The original program has neither more demonstrations nor longer texts.
+        let original = self.baseline.unwrap_or(0);
+        let spread = |(rollouts, proposals): (u64, u64)| {
+            let first = original.min(rollouts);
+            [first, rollouts - first, proposals].map(|count| count as f64)
+        };
+        let most = self.rollouts.most.zip(self.proposals.most).map(spread);
         let tokens = Span {
             least: (self.rollouts.least as f64 * (sizes.shortest + sizes.briefest)
                 + self.proposals.least as f64 * (sizes.proposer_prompt(0) + written))
                 as u64,
-            most: most.map(|(rollouts, proposals)| {
-                (rollouts as f64 * (prompt + sizes.reply) + proposals as f64 * (asked + longest)) as u64
+            most: most.map(|[first, others, proposals]| {
+                let (first, others) = (first * (sizes.prompt + sizes.reply), others * (prompt + sizes.reply));
+                (first + others + proposals * (asked + longest)) as u64
             }),
         };
-        // The dearest call. A rollout that the budget ends may have made its dearest ones only.
-        let mut call = (prompt + sizes.reply, 0.0);
+        // The largest calls, for a run that a limit on calls ends.
+        let [call, reply, demo] = sizes.call;
+        let added = demo * self.demos as f64 + if none { 0.0 } else { self.written as f64 };
+        let mut dearest = Dearest {
+            tokens: call + added + reply,
+            original: Size { tokens: call + reply, usd: 0.0 },
+            proposal: Size { tokens: if none { 0.0 } else { asked + longest }, usd: 0.0 },
+            first: original.saturating_mul(per_rollout),
+            ..Dearest::NONE
+        };
         let usd = Prices::of(models).and_then(|program| {
             // Without proposals, the price of their model does not matter.
             let writer = writer.map_or(Some(program), |writer| writer)?;
-            let (of_rollout, of_proposal) = (program.most(prompt, sizes.reply), writer.most(asked, longest));
-            call.1 = if none { of_rollout } else { of_rollout.max(of_proposal) };
-            let cost = |(rollouts, proposals): (u64, u64)| {
-                rollouts as f64 * of_rollout + proposals as f64 * of_proposal
+            let of_proposal = writer.most(asked, longest);
+            dearest.usd = program.most(call + added, reply);
+            dearest.original.usd = program.most(call, reply);
+            dearest.proposal.usd = if none { 0.0 } else { of_proposal };
+            let cost = |[first, others, proposals]: [f64; 3]| {
+                first * program.most(sizes.prompt, sizes.reply)
+                    + others * program.most(prompt, sizes.reply)
+                    + proposals * of_proposal
             };
             let least = self.rollouts.least as f64 * program.least(sizes.shortest, sizes.briefest)
                 + self.proposals.least as f64 * writer.least(sizes.proposer_prompt(0), written);
-            Some(Span { least, most: most.map(cost) })
+            // What is free is free in any number.
+            let free = dearest.usd == 0.0 && dearest.proposal.usd == 0.0;
+            Some(Span { least, most: if free { Some(0.0) } else { most.map(cost) } })
         });
-        if !none {
-            call.0 = call.0.max(asked + longest);
-        }
         Estimate {
             program_calls: self.rollouts.map(|rollouts| rollouts.saturating_mul(per_rollout)),
             proposer_calls: self.proposals,
             tokens: Some(tokens),
             usd,
             calls_per_rollout: per_rollout as f64,
-            dearest: Dearest { tokens: call.0, usd: call.1 },
+            warnings: Vec::new(),
+            dearest,
             origin: Origin::Whole,
         }
     }

@@ -29,7 +29,8 @@ pub use self::span::Span;
 /// least 50 tokens per output. Inputs and outputs that rows do not have, such as those of intermediate steps or
 /// reasoning, count 50 tokens each.
 ///
-/// A limit on calls also limits the tokens and US dollars, at the size of the dearest call.
+/// A limit on calls also limits the tokens and US dollars: the original program is scored first, and the other calls have
+/// the size of the largest one. A `max_tokens` of a predictor or model limits the replies.
 ///
 /// ```
 /// # use dspy_core::lm::{Lm, Price};
@@ -69,6 +70,9 @@ pub struct Estimate {
     pub usd: Option<Span<f64>>,
     /// The number of calls that one run of the program is assumed to make on average.
     pub calls_per_rollout: f64,
+    /// Notes about the run, such as that a budget is too small for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     #[serde(default)]
     dearest: Dearest,
     #[serde(default, skip_serializing_if = "Origin::is_whole")]
@@ -84,7 +88,8 @@ impl Estimate {
             tokens: Some(Span::exactly(0)),
             usd: Some(Span { least: 0.0, most: Some(0.0) }),
             calls_per_rollout: 1.0,
-            dearest: Dearest { tokens: 0.0, usd: 0.0 },
+            warnings: Vec::new(),
+            dearest: Dearest::NONE,
             origin: Origin::Whole,
         }
     }
@@ -97,7 +102,8 @@ impl Estimate {
             tokens: None,
             usd: None,
             calls_per_rollout: 1.0,
-            dearest: Dearest { tokens: 0.0, usd: 0.0 },
+            warnings: Vec::new(),
+            dearest: Dearest::NONE,
             origin: Origin::Whole,
         }
     }
@@ -141,13 +147,15 @@ impl Estimate {
                     let own = part.calls_per_rollout * ratio;
                     part.scaled(own)
                 });
-                return Estimate { calls_per_rollout: calls, ..a.then(b) };
+                return Estimate { calls_per_rollout: calls, warnings: self.warnings, ..a.then(b) };
             }
             Origin::Limited { whole, limits, sure } => {
                 let sure = sure.map(|sure| (sure as f64 * ratio) as u64);
-                return whole.scaled(calls).limited(limits, sure);
+                return Estimate { warnings: self.warnings, ..whole.scaled(calls).limited(limits, sure) };
             }
-            Origin::Optional(whole) => return whole.scaled(calls).or_nothing(),
+            Origin::Optional(whole) => {
+                return Estimate { warnings: self.warnings, ..whole.scaled(calls).or_nothing() };
+            }
         }
         let before = self.calls();
         self.program_calls = Span {
@@ -165,6 +173,7 @@ impl Estimate {
         });
         self.usd =
             self.usd.map(|usd| Span { least: usd.least * least, most: usd.most.map(|usd| usd * most) });
+        self.dearest.first = (self.dearest.first as f64 * ratio) as u64;
         self.calls_per_rollout = calls;
         self
     }
@@ -178,23 +187,29 @@ impl Estimate {
             tokens: self.tokens.zip(next.tokens).map(|(a, b)| a + b),
             usd: self.usd.zip(next.usd).map(|(a, b)| a + b),
             calls_per_rollout: self.calls_per_rollout.max(next.calls_per_rollout),
-            dearest: Dearest {
-                tokens: self.dearest.tokens.max(next.dearest.tokens),
-                usd: self.dearest.usd.max(next.dearest.usd),
-            },
+            warnings: merged(&self.warnings, &next.warnings),
+            dearest: self.dearest.then(next.dearest),
             origin: Origin::Sum(Box::new((self, next))),
         }
     }
 
     /// Returns the estimate of a run with this budget, which may end it after its first `sure` calls of the program.
-    pub(crate) fn ended_by(self, budget: Budget, sure: u64) -> Self {
-        self.limited(budget.into(), Some(sure))
+    /// `search` is the part of its calls that is not reserved for the verification.
+    pub(crate) fn ended_by(self, budget: Budget, search: Option<u64>, sure: u64) -> Self {
+        self.limited(Limits { search, ..budget.into() }, Some(sure))
+    }
+
+    /// Adds warnings.
+    pub(crate) fn warning(mut self, warnings: impl Iterator<Item = String>) -> Self {
+        self.warnings.extend(warnings);
+        self
     }
 
     /// Returns the estimate of work that may not be done.
     pub(crate) fn or_nothing(self) -> Self {
         let mut all = self.clone();
         all.keep(0.0);
+        all.dearest.first = 0;
         all.origin = Origin::Optional(Box::new(self));
         all
     }
@@ -208,10 +223,11 @@ impl Estimate {
     fn limited(self, limits: Limits, sure: Option<u64>) -> Self {
         let mut all = self.clone();
         let other = limits.tokens.is_some() || limits.usd.is_some() || limits.time;
-        let calls = limits.calls.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
+        let search = limits.search.or(limits.calls);
+        let calls = search.is_some_and(|limit| self.calls().most.is_none_or(|most| most > limit));
         if let Some(sure) = sure.filter(|_| other || calls) {
             let before = self.program_calls.least;
-            let least = if other { 0 } else { before.min(sure) };
+            let least = if other { 0 } else { before.min(sure).min(search.unwrap_or(u64::MAX)) };
             all.keep(if before == 0 { 0.0 } else { least as f64 / before as f64 });
             (all.program_calls.least, all.proposer_calls.least) = (least, 0);
         }
@@ -222,13 +238,14 @@ impl Estimate {
             }
             all.program_calls = all.program_calls.up_to(limit);
             all.proposer_calls = all.proposer_calls.up_to(limit);
+            let dearest = self.dearest.of(limit, self.proposer_calls.most);
             // Without the size of a call, nothing follows from their number, except for none.
             if self.dearest.tokens > 0.0 || limit == 0 {
-                let most = (self.dearest.tokens * limit as f64).ceil() as u64;
+                let most = dearest.tokens.ceil() as u64;
                 all.tokens = all.tokens.map(|tokens| tokens.up_to(most));
             }
             if self.dearest.usd > 0.0 || limit == 0 {
-                all.usd = all.usd.map(|usd| usd.up_to(self.dearest.usd * limit as f64));
+                all.usd = all.usd.map(|usd| usd.up_to(dearest.usd));
             }
         }
         if let (Some(tokens), Some(limit)) = (&mut all.tokens, limits.tokens) {
@@ -253,4 +270,10 @@ impl Estimate {
             usd.least *= part;
         }
     }
+}
+
+/// Returns the warnings of both, each once.
+fn merged(first: &[String], next: &[String]) -> Vec<String> {
+    let others = next.iter().filter(|warning| !first.contains(warning));
+    first.iter().chain(others).cloned().collect()
 }

@@ -21,7 +21,8 @@ impl fmt::Display for Estimate {
                     most: usd.most.map(|most| format!("${most:.4}"))
                 })
             ),
-        )
+        )?;
+        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
 }
 

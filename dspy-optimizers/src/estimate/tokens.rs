@@ -2,7 +2,7 @@
 
 use dspy_core::lm::{Lm, Message, Price};
 use dspy_core::predict::Predictor;
-use dspy_core::program::HasPredictors;
+use dspy_core::program::{HasPredictors, current_lm};
 use dspy_core::signature::{FieldSpec, Values};
 use serde_json::Value;
 
@@ -43,6 +43,8 @@ pub(super) struct Tokens {
     pub(super) reply: f64,
     /// A demonstration in the prompt of each predictor.
     pub(super) demo: f64,
+    /// The largest prompt, reply and demonstration of a single call.
+    pub(super) call: [f64; 3],
     /// A row as a proposer sees it.
     row: f64,
     /// The instructions and fields of the program, for a proposer.
@@ -54,13 +56,16 @@ impl Tokens {
     pub(super) fn of<E>(program: &impl HasPredictors, rows: &Rows<'_, E>) -> Self {
         let sample: Vec<&Values> = rows.iter().take(SAMPLE).map(|row| row.values).collect();
         let count = sample.len().max(1) as f64;
+        let current = current_lm();
         let mut all = Tokens { shortest: f64::INFINITY, ..Tokens::default() };
         for values in &sample {
             all.row += text(values.values().map(length).sum::<usize>()) as f64 / count;
             let mut prompt = 0.0;
             all.briefest = 0.0;
             for (_, predictor) in program.named_predictors() {
-                let call = Self::of_call(predictor, values);
+                let call = Self::of_call(predictor, predictor.lm().or(current.as_ref()), values);
+                let largest = [call.prompt, call.reply, call.demo];
+                all.call.iter_mut().zip(largest).for_each(|(most, size)| *most = most.max(size));
                 prompt += call.prompt;
                 all.briefest += call.briefest;
                 all.reply += call.reply / count;
@@ -74,13 +79,14 @@ impl Tokens {
         all
     }
 
-    fn of_call(predictor: &Predictor, row: &Values) -> Self {
+    fn of_call(predictor: &Predictor, lm: Option<&Lm>, row: &Values) -> Self {
         let spec = predictor.spec();
         let known = |field: &FieldSpec| row.get(field.name()).map_or(UNKNOWN, |value| text(length(value)));
         let inputs: u64 = spec.inputs().map(|field| known(field) + MARKER).sum();
         let outputs: u64 = spec.outputs().map(|field| known(field) + MARKER).sum();
         // A model may write more than the label.
         let reply: u64 = spec.outputs().map(|field| known(field).max(UNKNOWN) + MARKER).sum();
+        let reply = longest_reply(predictor, lm).map_or(reply, |most| reply.min(most));
         let describe = |field: &FieldSpec| field.name().len() + field.description().len();
         let task = text(spec.instruction().len() + spec.fields().iter().map(describe).sum::<usize>());
         let given = |field: &FieldSpec| {
@@ -99,6 +105,7 @@ impl Tokens {
             reply: reply as f64,
             demo: (inputs + outputs) as f64,
             task: task as f64,
+            call: [0.0; 3],
             row: 0.0,
         }
     }
@@ -112,6 +119,12 @@ impl Tokens {
     pub(super) fn proposer_prompt(&self, rows: usize) -> f64 {
         PROPOSER as f64 + self.task + self.row * rows as f64
     }
+}
+
+/// Returns the limit of a reply that the settings of a predictor or its model set.
+fn longest_reply(predictor: &Predictor, lm: Option<&Lm>) -> Option<u64> {
+    let of_model = || lm?.params().max_tokens;
+    predictor.params().max_tokens.or_else(of_model).map(u64::from)
 }
 
 /// The lowest and the highest price of a set of models.

@@ -4,10 +4,12 @@ mod progress;
 mod queue;
 mod stream;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dspy_base::locks::MutexExt as _;
+use dspy_core::error::clipped;
 use dspy_core::lm::{Budget, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +148,14 @@ pub enum StudyEvent {
         /// Its result.
         verification: Verification,
     },
+    /// There is something to know about the run, usually a [warning](crate::Report::warnings) of the report.
+    #[non_exhaustive]
+    Warning {
+        /// The path of the study.
+        study: String,
+        /// The message.
+        message: String,
+    },
     /// A study has ended with a result.
     #[non_exhaustive]
     Finished {
@@ -206,6 +216,8 @@ const SPENT_EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Events {
     progress: Progress,
     listener: Option<Listener>,
+    /// The message of the panic of the listener, if it has panicked.
+    panicked: Mutex<Option<String>>,
     publisher: Option<Publisher>,
     pace: Mutex<Pace>,
     /// The time of each phase, in the order of their ends.
@@ -237,7 +249,7 @@ impl Events {
         let pace = Pace { started: Instant::now(), before, planned, done, made, reported: None };
         let publisher = Publisher::current();
         let (progress, pace) = (Progress::new(progress), Mutex::new(pace));
-        Events { progress, listener, publisher, pace, times: Mutex::default() }
+        Events { progress, listener, panicked: Mutex::default(), publisher, pace, times: Mutex::default() }
     }
 
     pub(crate) fn emit(&self, event: &StudyEvent) {
@@ -245,9 +257,19 @@ impl Events {
         if let Some(publisher) = &self.publisher {
             publisher.publish(event);
         }
-        if let Some(listener) = &self.listener {
-            listener(event);
+        let Some(listener) = self.listener.as_ref().filter(|_| self.listener_panic().is_none()) else {
+            return;
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(event))) {
+            let message = clipped(dspy_base::panics::message(&*panic).unwrap_or("without a message"));
+            tracing::warn!(message, "the function of `on_event` panicked, so it receives no further events");
+            self.panicked.lock_any().get_or_insert(message);
         }
+    }
+
+    /// Returns the message of the panic of the listener, which receives no events after it.
+    pub(crate) fn listener_panic(&self) -> Option<String> {
+        self.panicked.lock_any().clone()
     }
 
     /// Advances the progress line by this many steps.

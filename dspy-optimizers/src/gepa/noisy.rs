@@ -11,15 +11,15 @@ use crate::component::{Component, ComponentKind, ComponentValue};
 use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop};
-use crate::race::Race;
+use crate::paired::{Sums, unpaired_p_value};
+use crate::race::{LEVEL, Race};
 use crate::report::{Stopped, percent};
 use crate::words::WordCounts;
 
 /// A candidate with the scores that it has had so far.
 struct Held<P> {
     draft: Draft<P>,
-    count: f64,
-    sum: f64,
+    scores: Sums,
     /// The index of the component to change next.
     next: usize,
     words: Words,
@@ -40,13 +40,12 @@ struct Visit<'v, 'd, E> {
 
 impl<P> Held<P> {
     fn mean(&self) -> f64 {
-        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+        self.scores.mean()
     }
 
     fn learn(&mut self, rollouts: &[Rollout]) {
         for score in rollouts.iter().filter_map(|rollout| rollout.outcome.score()) {
-            self.count += 1.0;
-            self.sum += score;
+            self.scores.add(score);
         }
     }
 }
@@ -56,7 +55,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     pub(super) async fn run_noisy(&mut self, noisy: Noisy) -> Result<Stopped, Halt> {
         let seed = self.seed_draft();
         let words = self.words(&seed);
-        let mut memory = vec![Held { draft: seed, count: 0.0, sum: 0.0, next: 0, words }];
+        let mut memory = vec![Held { draft: seed, scores: Sums::default(), next: 0, words }];
         let explored = self.explore(noisy, &mut memory).await;
         let stopped = match explored {
             Ok(()) | Err(Halt::Done(_)) => None,
@@ -64,8 +63,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             Err(halt) => return Err(halt),
         };
         if let Some(limit) = stopped {
-            // There is nothing left to score the finalists with: the best mean so far has to do.
-            let best = by_key(&memory, Held::mean).first().copied().unwrap_or_default();
+            // There is nothing left to score the finalists with, so only a clearly better mean so far will do.
+            let best = clearly_best(&memory);
             let trials = self.record_all(memory, &BTreeMap::new());
             self.study.choose(trials[best]);
             return Err(Stop::Budget(limit).into());
@@ -167,7 +166,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let rollouts = self.run(&draft.program, used).await?;
         rollouts.iter().for_each(|rollout| draft.usage += rollout.usage);
         let next = memory[at].next;
-        let mut held = Held { draft, count: 0.0, sum: 0.0, next, words };
+        let mut held = Held { draft, scores: Sums::default(), next, words };
         held.learn(&rollouts);
         memory.push(held);
         Ok(())
@@ -191,7 +190,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         };
         let raced = self.study.race(&race, &contestants, val).await?;
         let standings = finalists.iter().copied().zip(&raced.standings).collect();
-        self.record_all(memory, &standings);
+        let trials = self.record_all(memory, &standings);
+        // The original program is the first one.
+        let winner = raced.winner_over(0, None, val.len()).unwrap_or_default();
+        self.study.choose(trials[finalists[winner]]);
         Ok(raced.stopped.map_or(Stopped::Finished, Stopped::Budget))
     }
 
@@ -203,14 +205,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     ) -> Vec<usize> {
         let mut trials: Vec<usize> = Vec::with_capacity(memory.len());
         for (at, held) in memory.into_iter().enumerate() {
-            let (mean, count) = (held.mean(), held.count);
+            let (mean, count) = (held.mean(), held.scores.count);
             let Draft { label, program, parents, usage, .. } = held.draft;
             let mut trial = crate::report::Trial::new(label, &program);
             trial.parents = parents.iter().map(|parent| trials[*parent]).collect();
             trial.usage = usage;
             trial.notes.push(format!("{} over {} in the search", percent(mean), counted(count, "score")));
             if let Some(standing) = standings.get(&at) {
-                trial = trial.raced(standing);
+                trial = trial.raced_on(standing, self.study.val().len());
             }
             trials.push(self.study.record(trial, program));
         }
@@ -238,12 +240,12 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
 
 /// Returns the candidates to explore: those with the highest mean + c √(ln t / n), and always the best mean.
 fn choose<P>(memory: &[Held<P>], noisy: Noisy) -> Vec<usize> {
-    let total: f64 = memory.iter().map(|held| held.count).sum();
+    let total: f64 = memory.iter().map(|held| held.scores.count).sum();
     let bound = |held: &Held<P>| {
-        if held.count == 0.0 {
+        if held.scores.count == 0.0 {
             return f64::INFINITY;
         }
-        held.mean() + noisy.exploration * (total.max(1.0).ln() / held.count).sqrt()
+        held.mean() + noisy.exploration * (total.max(1.0).ln() / held.scores.count).sqrt()
     };
     let mut chosen = by_key(memory, bound);
     chosen.truncate(noisy.explored);
@@ -252,6 +254,14 @@ fn choose<P>(memory: &[Held<P>], noisy: Noisy) -> Vec<usize> {
         chosen.insert(0, *best);
     }
     chosen
+}
+
+/// Returns the candidate with the best mean, or the original one if the best is not clearly better by an unpaired test at
+/// 5 %, divided by the number of other candidates: the means are of different rows.
+fn clearly_best<P>(memory: &[Held<P>]) -> usize {
+    let best = by_key(memory, Held::mean).first().copied().unwrap_or_default();
+    let rivals = memory.len().saturating_sub(1).max(1) as f64;
+    if unpaired_p_value(&memory[best].scores, &memory[0].scores) <= LEVEL / rivals { best } else { 0 }
 }
 
 /// Returns the indices in descending order of a key, the first one in case of ties.
@@ -285,7 +295,8 @@ mod tests {
             notes: Vec::new(),
             usage: Usage::default(),
         };
-        Held { draft, count, sum, next: 0, words: Vec::new() }
+        let scores = Sums { count, sum, squares: sum };
+        Held { draft, scores, next: 0, words: Vec::new() }
     }
 
     #[test]
@@ -296,6 +307,13 @@ mod tests {
         assert_eq!(choose(&memory, Noisy::new().explored(2)), [1, 0]);
         assert_eq!(choose(&memory, Noisy::new().explored(2).exploration(0.0)), [0, 1]);
         assert_eq!(choose(&[held(0.0, 0.0)], Noisy::new()), [0]);
+    }
+
+    #[test]
+    fn only_a_clearly_better_mean_replaces_the_original() {
+        assert_eq!(clearly_best(&[held(5.0, 10.0), held(7.0, 10.0)]), 0);
+        assert_eq!(clearly_best(&[held(40.0, 100.0), held(60.0, 100.0), held(50.0, 100.0)]), 1);
+        assert_eq!(clearly_best(&[held(0.0, 0.0), held(3.0, 3.0)]), 0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
+use crate::fruitless::Fruitless;
 use crate::proposer::{TextRequest, clean, no_text};
 use crate::report::Stopped;
 
@@ -212,7 +213,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             Err(error) => (None, Some(no_text(error)?)),
         };
         self.failures.add(problem);
-        Ok(text.filter(|text| text != request.current.trim()))
+        let is_unchanged = text.as_ref().is_some_and(|text| text == request.current.trim());
+        let unchanged = usize::from(is_unchanged);
+        self.study.fruitless(request.component.predictor(), Fruitless { unchanged, ..Fruitless::default() });
+        Ok(text.filter(|_| !is_unchanged))
     }
 
     /// Returns the draft of a child with new values.

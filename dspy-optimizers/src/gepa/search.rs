@@ -146,13 +146,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let most_idle = IDLE + self.minibatches.per_epoch();
         let (mut number, mut idle) = (0, 0);
         while idle < most_idle {
-            let best = self.pool.get(self.pool.best()).standing.mean;
-            if self.settings.skip_perfect && self.scale.is_perfect(best) {
-                return Ok(Stopped::ScoreReached);
-            }
             if number == 0 && self.settings.skip_perfect {
                 let rows = &self.pool.get(0).standing.rows;
                 self.study.check_headroom_of(rows.values().copied().flatten())?;
+            }
+            let best = self.pool.get(self.pool.best()).standing.mean;
+            if self.settings.skip_perfect && self.scale.is_perfect(best) {
+                return Ok(Stopped::ScoreReached);
             }
             let before = self.meter.spent();
             let seed = self.study.seed().branch("iteration").index(number);

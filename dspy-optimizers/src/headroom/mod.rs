@@ -35,12 +35,17 @@ pub struct Headroom {
     pub rows: usize,
     /// The mean score of the original program on these rows.
     pub score: f64,
-    /// Half the width of the 95 % confidence interval of that score.
+    /// Half the width of the 95 % confidence interval of that score, at most the distance between the lowest and the best
+    /// possible score.
     pub margin: f64,
+    /// The lowest score that is expected: 0, or a lower one that was seen.
+    #[serde(default)]
+    pub worst: f64,
     /// The best possible score.
     pub best: f64,
     /// The smallest gain that is seen in four of five searches on so many rows: by a one-sided paired test at 5 %, if
-    /// the scores of the two programs correlate by one half.
+    /// the scores of the two programs correlate by one half. If it is more than the room up to `best`, no gain can be
+    /// told from luck on these rows; see [`rows_needed`](Self::rows_needed).
     pub detectable: f64,
     /// The p-value of a perfect program against the original one, from the one-sided paired t-test.
     pub perfect: f64,
@@ -66,7 +71,16 @@ impl Headroom {
         let of_mean = deviation / (rows as f64).sqrt();
         let own: Vec<Option<f64>> = scores.iter().copied().map(Some).collect();
         let perfect = p_value(&vec![Some(best); rows], &own);
-        Some(Headroom { rows, score, margin: 1.96 * of_mean, best, detectable: QUANTILES * of_mean, perfect })
+        let margin = (1.96 * of_mean).min(best - worst);
+        Some(Headroom { rows, score, margin, worst, best, detectable: QUANTILES * of_mean, perfect })
+    }
+
+    /// Returns the number of rows on which the largest possible gain could be told from luck, if these are too few; about
+    /// four times as many for a gain of half that size.
+    pub fn rows_needed(&self) -> Option<usize> {
+        let room = self.best - self.score;
+        let times = (self.detectable / room).powi(2);
+        (room > 0.0 && times > 1.0).then(|| (times * self.rows as f64).ceil() as usize)
     }
 
     /// Returns whether a search could find a gain.
@@ -79,20 +93,28 @@ impl Headroom {
 impl fmt::Display for Headroom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = counted(self.rows, "row");
-        let Headroom { score, margin, best, detectable, .. } = self;
-        let [score, margin, best, detectable] = [score, margin, best, detectable].map(|part| part * 100.0);
+        let Headroom { score, margin, worst, best, detectable, .. } = self;
+        let (low, high) = ((score - margin).max(*worst), (score + margin).min(*best));
+        let [score, low, high, best, detectable] =
+            [*score, low, high, *best, *detectable].map(|part| part * 100.0);
+        let has = format!(
+            "the original program has {score:.1} % (95 % interval: {low:.1} to {high:.1} %) of at most {best:.1} % on \
+             {rows}"
+        );
         if !self.exists() {
             return write!(
                 f,
-                "no headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows}; \
-                 use harder or more rows, a finer metric, or another `best_score`"
+                "no headroom: {has}; use harder or more rows, a finer metric, or another `best_score`"
             );
         }
-        write!(
-            f,
-            "headroom: the original program has {score:.1} % (± {margin:.1}) of at most {best:.1} % on {rows}, on \
-             which a gain of {detectable:.1} points can be seen"
-        )
+        match self.rows_needed() {
+            None => write!(f, "headroom: {has}, on which a gain of {detectable:.1} points can be seen"),
+            Some(needed) => write!(
+                f,
+                "headroom: {has}; no gain can be told from luck on so few, about {} are needed",
+                counted(needed, "row")
+            ),
+        }
     }
 }
 
@@ -133,6 +155,27 @@ mod tests {
         assert!((many.detectable - 2.487 * 0.5 / 1_000_f64.sqrt()).abs() < 1e-3, "{many:?}");
         assert!(few.detectable > 0.25 && few.detectable < 0.35, "{few:?}");
         assert!(binary(0, 20).detectable > 0.1, "equal scores on few rows prove little");
+    }
+
+    #[test]
+    fn no_figure_is_beyond_the_possible_scores() {
+        let scores = |scores: &[f64]| Headroom::of(scores, 1.0).unwrap();
+        for headroom in [scores(&[0.0]), scores(&[0.0, 1.0]), binary(19, 20), binary(95, 100), binary(1, 3)] {
+            assert!(headroom.margin <= 1.0, "{headroom:?}");
+            let shown = headroom.to_string();
+            let figures = shown.split(|c: char| !c.is_ascii_digit() && c != '.' && c != '-');
+            let figures: Vec<f64> = figures.filter_map(|figure| figure.parse().ok()).collect();
+            let percents = figures.iter().take(5);
+            assert!(percents.into_iter().all(|figure| (0.0..=100.0).contains(figure)), "{shown}");
+        }
+        assert_eq!(
+            scores(&[0.0]).to_string(),
+            "headroom: the original program has 0.0 % (95 % interval: 0.0 to 100.0 %) of at most 100.0 % on 1 row; no \
+             gain can be told from luck on so few, about 2 rows are needed"
+        );
+        let near = binary(95, 100);
+        assert_eq!(near.rows_needed().is_some(), near.detectable > 0.05, "{near:?}");
+        assert_eq!(binary(50, 100).rows_needed(), None);
     }
 
     #[test]

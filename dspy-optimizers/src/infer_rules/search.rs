@@ -41,7 +41,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
     pub(super) async fn run(&self) -> Result<Stopped, Stop> {
         let study = self.study;
         let (train, val) = self.split()?;
-        let roles = Roles::of(study)?;
+        let roles = Roles::of(study);
         // The first two run on all rows, so that there is a result if the budget ends the search.
         let (original, scores) =
             self.scored(Trial::new(ORIGINAL, study.program()), study.program(), &val).await?;

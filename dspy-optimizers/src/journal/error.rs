@@ -25,6 +25,14 @@ pub enum JournalError {
         /// The file.
         file: PathBuf,
     },
+    /// The `run_dir` cannot be created, or no file can be written in it.
+    #[error("the run_dir `{}` cannot be created or written: {source}; choose a folder that you may write to", run_dir.display())]
+    NotWritable {
+        /// The `run_dir`.
+        run_dir: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// The journal is locked by another process, or by another run in this process.
     #[error("`{}` is in use by another run; wait for it to end or choose another run_dir", path.display())]
     InUse {
@@ -39,7 +47,7 @@ pub enum JournalError {
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// The differences, each with its name, the recorded value and the present value.
+        /// The differences, each with its name and the recorded and the present value, or what has changed in words.
         differences: Vec<String>,
     },
     /// The journal was written by a version of this library with another journal format.
@@ -63,7 +71,7 @@ pub enum JournalError {
         /// The reason why it is not a journal.
         reason: String,
     },
-    /// A line cannot be parsed. (An incomplete last line, as left by a killed process, is dropped without an
+    /// A line cannot be parsed, or its checksum is not that of its content. (An incomplete last line, as left by a killed process, is dropped without an
     /// error.)
     #[error(
         "`{}` is damaged at line {line}: {problem}; delete this line and all lines after it to resume from there, or \

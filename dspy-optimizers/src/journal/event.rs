@@ -28,6 +28,9 @@ pub(super) enum Event {
     Done { at: u64, scope: String, value: Value },
     /// A nested study has begun.
     Began { at: u64, scope: String, header: Map<String, Value> },
+    /// The results of failed runs of the program under this name no longer count, as a program that failed on every
+    /// row ended the run.
+    Voided { at: u64, scope: String },
     /// A call is about to start, with its worst-case cost. Without a matching `Settled` event, it may have
     /// been charged.
     Reserved {
@@ -108,6 +111,7 @@ impl Event {
             Event::Call { at, .. }
             | Event::Done { at, .. }
             | Event::Began { at, .. }
+            | Event::Voided { at, .. }
             | Event::Reserved { at, .. }
             | Event::Settled { at, .. } => *at,
         }

@@ -11,6 +11,7 @@ use dspy_core::files;
 use super::error::JournalError;
 use super::event::Event;
 use super::header::Header;
+use super::seal::is_intact;
 
 /// The interval of flushes to disk while lines are written, which bounds the loss in a power failure.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -48,10 +49,14 @@ impl JournalFile {
         if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
             return Err(JournalError::NoFolder { run_dir: folder.to_owned(), file: file.to_owned() });
         }
-        files::create_dirs(folder).map_err(io)?;
+        let not_writable = |source| JournalError::NotWritable { run_dir: folder.to_owned(), source };
+        files::create_dirs(folder).map_err(not_writable)?;
         let file = files::open_or_create(&path).map_err(|error| match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
                 JournalError::Foreign { path: path.clone(), reason: error.to_string() }
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound => {
+                not_writable(error)
             }
             _ => io(error),
         })?;
@@ -155,8 +160,12 @@ impl Recovered {
             let foreign = |reason: String| JournalError::Foreign { path: path.to_owned(), reason };
             let read = if line == 1 {
                 serde_json::from_slice(&bytes).map(Line::Header)
-            } else {
+            } else if is_intact(&bytes) {
                 serde_json::from_slice(&bytes).map(Line::Event)
+            } else {
+                Err(serde::de::Error::custom(
+                    "its checksum is not that of its content, so a part of it has changed",
+                ))
             };
             match read {
                 Ok(Line::Header(value)) => {

@@ -82,8 +82,47 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
             compare(&path, &member(then), &member(now), differences);
         }
     } else if then != now {
+        if let Some(words) = in_words(path, then, now) {
+            differences.push(words);
+            return;
+        }
         let shown =
             |value: &Value| if value.is_null() { "not set".into() } else { clipped(value.to_string()) };
         differences.push(format!("`{}` was {}, is now {}", clipped(path), shown(then), shown(now)));
     }
+}
+
+/// Describes a difference of members that say nothing to a reader: digests, and whole predictors.
+fn in_words(path: &str, then: &Value, now: &Value) -> Option<String> {
+    let parts: Vec<&str> = path.split('.').collect();
+    let is_program = matches!(parts.first(), Some(&("program" | "teacher")));
+    let name = clipped(path);
+    match (then, now) {
+        (Value::Null, Value::Object(_)) if is_program => {
+            return Some(format!("`{name}` was not set, is set now"));
+        }
+        (Value::Object(_), Value::Null) if is_program => {
+            return Some(format!("`{name}` was set, is not set now"));
+        }
+        _ => {}
+    }
+    let is_digest = |value: &Value| {
+        let text = value.as_str();
+        value.is_null()
+            || text.is_some_and(|text| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    if !is_digest(then) || !is_digest(now) {
+        return None;
+    }
+    let what = match *parts.last()? {
+        "signature" if is_program => "the fields of this predictor: their names, types or roles",
+        "prompt" if is_program => {
+            "the instruction, descriptions, demonstrations or adapter of this predictor"
+        }
+        "params" if is_program => "parameters of calls, such as the temperature or `max_tokens`",
+        "tools" if is_program => "the descriptions of tools",
+        "digest" => "the content or the order of the rows",
+        _ => return Some(format!("`{name}` has changed")),
+    };
+    Some(format!("`{name}` has changed: {what}"))
 }

@@ -19,6 +19,7 @@ mod file;
 mod header;
 mod layer;
 mod packed;
+mod seal;
 mod spend;
 
 use std::collections::{BTreeMap, HashMap};
@@ -37,11 +38,15 @@ pub use self::error::JournalError;
 use self::event::{CallId, Cost, Event, Outcome};
 use self::file::JournalFile;
 pub(crate) use self::header::Header;
-pub(crate) use self::layer::CallScope;
+pub(crate) use self::layer::{CallScope, MetOutage};
 use self::packed::{Key, Packed, Packer};
+use self::seal::sealed;
 use self::spend::SpendBook;
 use crate::budget::{Experience, History};
 use crate::report::{CallKind, Spend};
+
+/// The member of the result of a run that has failed for a reason that no prompt can change.
+const BROKEN: &str = "broken";
 
 /// The effects of a run so far, in memory and, with a `run_dir`, in a file.
 pub(crate) struct Journal {
@@ -64,6 +69,8 @@ struct Known {
     packer: Packer,
     /// The calls of unfinished effects, by scope.
     calls: HashMap<String, HashMap<CallId, Outcome>>,
+    /// The calls of finished effects whose result may be voided, by scope. Only while a journal is read.
+    broken: HashMap<String, HashMap<CallId, Outcome>>,
     /// The headers of nested studies, by name.
     began: HashMap<String, Map<String, Value>>,
     /// The usage of calls of earlier processes, for cost estimates.
@@ -97,13 +104,21 @@ impl Journal {
                 Event::Call { scope, phase, kind, id, outcome, .. } => {
                     known.call(scope, (&phase, kind), id, outcome);
                 }
-                Event::Done { scope, value, .. } => known.done(&scope, line, &value),
+                Event::Done { scope, value, .. } => {
+                    if value.get(BROKEN) == Some(&Value::Bool(true)) {
+                        let calls = known.calls.get(&scope).cloned().unwrap_or_default();
+                        known.broken.insert(scope.clone(), calls);
+                    }
+                    known.done(&scope, line, &value);
+                }
                 Event::Began { scope, header, .. } => known.began(scope, header),
+                Event::Voided { scope, .. } => known.void(&scope),
                 Event::Reserved { call, account, cost, .. } => known.reserved(call, account, cost),
                 Event::Settled { call, cost, .. } => known.settled(call, cost),
             }
         })?;
         known.earlier.clone_from(&known.totals);
+        known.broken.clear();
         let lost = known.in_flight("").calls;
         if lost > 0 {
             tracing::warn!(
@@ -208,6 +223,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes that the results of failed runs in a study no longer count when the run is resumed. Their calls do.
+    pub(crate) fn void(&self, study: &str) -> Result<(), JournalError> {
+        self.append(&Event::Voided { at: self.now(), scope: study.to_owned() })?;
+        self.sync()
+    }
+
     /// Flushes the file to disk, so that a power failure loses nothing. Writes survive a killed process
     /// without this.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
@@ -256,9 +277,8 @@ impl Journal {
 
     fn append(&self, event: &Event) -> Result<(), JournalError> {
         let Some(file) = &self.file else { return Ok(()) };
-        let mut line = serde_json::to_string(event).map_err(JournalError::Encode)?;
-        line.push('\n');
-        file.lock_any().append(&line)
+        let line = serde_json::to_string(event).map_err(JournalError::Encode)?;
+        file.lock_any().append(&sealed(line))
     }
 
     fn record_cost(&self, event: &Event) -> Result<(), String> {
@@ -351,6 +371,16 @@ impl Known {
         self.calls.remove(scope);
         let packed = self.packer.pack(value);
         self.done.insert(Key::of(scope), (u32::try_from(line).unwrap_or(u32::MAX), packed));
+    }
+
+    /// Forgets the results of failed runs in a study, but not their calls.
+    fn void(&mut self, study: &str) {
+        for (scope, calls) in self.broken.extract_if(|scope, _| scope.starts_with(study)) {
+            self.done.remove(&Key::of(&scope));
+            if !calls.is_empty() {
+                self.calls.insert(scope, calls);
+            }
+        }
     }
 
     fn began(&mut self, study: String, header: Map<String, Value>) {

@@ -9,14 +9,13 @@ use dspy_core::evaluate::Metric;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Example;
 use serde::Serialize;
-use serde_json::json;
 
 pub use self::nearest::NearestDemos;
 use self::teach::{label, teach};
 use crate::bootstrap_few_shot::{Settings, teacher_setters};
 use crate::builder::{NoMetric, estimate};
 use crate::data::{IntoData, RowSet as _};
-use crate::engine::{ExampleFor, Program, Study, inherit};
+use crate::engine::{ExampleFor, Program, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate};
 use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
@@ -195,17 +194,16 @@ impl<E: Example, O: Send + Sync + 'static> KnnFewShot<SharedMetric<E, O>> {
     {
         let this = self.clone();
         let data = data.into_data();
-        inherit(async move {
+        let run_dir = this.options.run_dir.clone();
+        inherit(guarded(run_dir, async move {
             this.settings.check()?;
-            let mut settings = this.settings.identity();
-            settings["nearest"] = json!(program.identity());
             let study = Study::builder("KnnFewShot", program, &data)
-                .settings(&settings)
+                .settings(&this.settings.identity())
                 .options(&this.options)
                 .start(&this.metric)?;
             let searched = teach(&study, &this.settings).await;
             study.finish(searched).await
-        })
+        }))
     }
 }
 

@@ -10,7 +10,7 @@ use dspy_core::signature::Demo;
 use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::embedder::remembering;
@@ -110,12 +110,6 @@ impl<P> NearestDemos<P> {
         self.k
     }
 
-    /// Returns the identity of the selection for the header of a journal.
-    pub(super) fn identity(&self) -> Value {
-        let embedder = self.embedder.as_ref().map(|embedder| [embedder.id(), embedder.endpoint()]);
-        json!({"k": self.k, "embedder": embedder})
-    }
-
     /// Returns the index for inputs with these fields; it may not be built yet.
     fn index(&self, names: &[String]) -> Arc<OnceCell<Index>> {
         let mut latest = self.index.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,6 +166,12 @@ fn omitted(program: &impl HasPredictors, query: &Query) -> Vec<Vec<usize>> {
 
 impl<P: HasPredictors> HasPredictors for NearestDemos<P> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        let embedder = self.embedder.as_ref().map(|embedder| [embedder.id(), embedder.endpoint()]);
+        let mut settings = vec![("k", self.k.into()), ("embedder", json!(embedder))];
+        if self.leave_out {
+            settings.push(("leave_out", true.into()));
+        }
+        visitor.settings("NearestDemos", settings);
         visitor.showing(self.k, &self.program);
     }
 

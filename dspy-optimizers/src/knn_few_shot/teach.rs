@@ -105,7 +105,7 @@ where
     P: Program<Input: Serialize + Sync>,
     E: ExampleFor<P>,
 {
-    let mut teacher = Roles::of(study)?.given().clone();
+    let mut teacher = Roles::of(study).given().clone();
     let taught = teacher.named_predictors().iter().any(|(_, predictor)| !predictor.demos().is_empty());
     if !taught {
         label(&mut teacher, study.train(), &[])?;

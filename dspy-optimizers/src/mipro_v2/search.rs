@@ -44,7 +44,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (learn, val) = plan.rows(study)?;
         let minibatch = settings.minibatch.of(val.len())?;
         // Before anything is paid: the teacher may not fit the program.
-        let roles = (plan.sets > 0).then(|| Roles::of(study)).transpose()?;
+        let roles = (plan.sets > 0).then(|| Roles::of(study));
         study.part("search", ORIGINAL, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, &val).await?;
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone()));

@@ -18,6 +18,10 @@ const SHOWN: usize = 30;
 /// The runs of [`Simba`] on each row of a minibatch.
 const SIMBA_RUNS: usize = 10;
 
+/// The rows of the first minibatches of [`Gepa`], and the number of children of which one is typically better there.
+const GEPA_MINIBATCH: usize = 3;
+const GEPA_TRIES: usize = 4;
+
 /// An optimizer of a portfolio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arm {
@@ -73,11 +77,34 @@ impl Arm {
         Arm::Simba,
     ];
 
-    /// Returns the fewest runs with which the optimizer can try anything beyond the rows that are scored already.
-    pub(super) fn least(self) -> usize {
+    /// The order if the feedback of the metric says more than the rows: those that show it to a proposer come before
+    /// those that show rows and scores.
+    pub(super) const BY_FEEDBACK: [Arm; 9] = [
+        Arm::Labeled,
+        Arm::Gepa,
+        Arm::Simba,
+        Arm::InferRules,
+        Arm::Copro,
+        Arm::ModuleOpro,
+        Arm::RandomSearch,
+        Arm::Capo,
+        Arm::Mipro,
+    ];
+
+    /// Returns whether the optimizer makes no runs, so that its only cost is the score of its result.
+    pub(super) fn makes_no_runs(self) -> bool {
+        self == Arm::Labeled
+    }
+
+    /// Returns the runs of one round of the algorithm, after which there can be a first gain on this number of rows. The
+    /// original program is scored already.
+    pub(super) fn round(self, val: usize) -> usize {
         match self {
-            Arm::Simba => MINIBATCH * SIMBA_RUNS,
-            _ => 0,
+            Arm::Labeled => val,
+            Arm::Gepa => val + GEPA_TRIES * 2 * GEPA_MINIBATCH,
+            // Half of the runs of a step, since the limit is twice the share, and a race needs about half of them.
+            Arm::Simba => (2 * val).max(MINIBATCH * SIMBA_RUNS / 2),
+            _ => 2 * val,
         }
     }
 
@@ -161,9 +188,10 @@ struct Scale {
 }
 
 impl Scale {
-    /// Returns the number of runs of an evolution, at least two programs on the valset and four minibatches.
+    /// Returns the number of runs of an evolution, at least two programs on the valset and four minibatches. It counts
+    /// those of the program that it begins with, which are known.
     fn evolution(self) -> usize {
-        self.rollouts.max(2 * self.val + 12)
+        (self.rollouts + self.val).max(2 * self.val + 12)
     }
 
     /// Returns the number of candidates in a race, in which each runs on half of the rows.

@@ -1,6 +1,7 @@
 //! `Portfolio`: the optimizers that suit a program and its data, by successive halving.
 
 mod arm;
+mod feedback;
 mod finals;
 mod plan;
 mod search;
@@ -25,9 +26,12 @@ use crate::verify::Verify;
 ///
 /// 1. The original program is scored. If it leaves no [headroom](crate::Headroom), that is all.
 /// 2. The optimizers that suit are found from the rows, the program and these scores; the report says why each other
-///    one is left out. If the budget is too small for all of them, the last ones are left out.
+///    one is left out. If the budget does not pay for one round of each of them, the last ones are left out.
+///    [`Gepa`](crate::Gepa) and [`Simba`](crate::Simba) come first if the metric gives feedback that says more than the
+///    rows do, as in "expected Paris; answer in upper case".
 /// 3. They run in rungs by successive halving: every rung has an equal part of what is left of the budget, and the
 ///    better half of its optimizers goes on, each with a larger share, on its own best program.
+///    [`LabeledFewShot`](crate::LabeledFewShot), which makes no runs, has no share.
 /// 4. The best three take turns on the best program of all, so that instructions of one and demonstrations of another
 ///    come together, until the budget or the headroom ends.
 /// 5. The best programs that the valset does not tell apart are compared on the rows to learn from, too; the better one

@@ -84,11 +84,6 @@ impl Share {
     pub(super) fn limit(&self) -> Budget {
         times(self.budget, GUARD)
     }
-
-    /// Returns the number of runs that the limit pays.
-    pub(super) fn limit_of_rollouts(&self) -> usize {
-        (self.rollouts as f64 * GUARD) as usize
-    }
 }
 
 /// Returns a budget with each limit multiplied, without one on time.
@@ -145,9 +140,24 @@ impl Purse {
 
     /// Returns the part of one of `arms` optimizers, in the first of `rungs` rungs, of what is left after these calls.
     pub(super) fn share(&self, spent: &Usage, rungs: usize, arms: usize) -> Share {
-        let part = 1.0 / (rungs.max(1) * arms.max(1)) as f64;
-        let budget = times(left(self.budget, spent), part);
+        self.share_beside(0, spent, rungs, arms)
+    }
+
+    /// As [`share`](Self::share), in a rung that also pays for this number of runs.
+    pub(super) fn share_beside(&self, runs: usize, spent: &Usage, rungs: usize, arms: usize) -> Share {
+        let rung = self.without(runs, times(left(self.budget, spent), 1.0 / rungs.max(1) as f64));
+        let budget = times(rung, 1.0 / arms.max(1) as f64);
         Share { budget, rollouts: self.pays(budget) }
+    }
+
+    /// Returns a budget without what this number of runs typically costs.
+    fn without(&self, runs: usize, mut budget: Budget) -> Budget {
+        let runs = runs as f64;
+        let less = |limit: u64, each: f64| limit.saturating_sub((runs * each).ceil() as u64);
+        budget.calls = budget.calls.map(|calls| less(calls, self.calls));
+        budget.tokens = budget.tokens.map(|tokens| less(tokens, self.tokens));
+        budget.usd = budget.usd.map(|usd| (usd - runs * self.usd).max(0.0));
+        budget
     }
 
     /// Returns the number of rows on which each of `finalists` can be compared further, after these calls.
@@ -165,14 +175,6 @@ impl Purse {
             .min(pays(budget.usd, self.usd));
         // A quotient such as 0.007 ÷ 0.001 is slightly less than the number that is meant.
         ((rollouts + 1e-9) as usize).min(MOST_ROLLOUTS)
-    }
-
-    /// Returns the number of the first of these optimizers that can all be run: each must at least be able to compare
-    /// two programs on the rows. One is always run.
-    pub(super) fn affords(&self, arms: usize, val: usize) -> usize {
-        let fits =
-            |count: &usize| self.share(&Usage::default(), rungs(*count).len(), *count).rollouts >= 2 * val;
-        (1..=arms).rev().find(fits).unwrap_or(arms.min(1))
     }
 }
 
@@ -202,9 +204,9 @@ mod tests {
             .map(|arms| purse.share(&none, 4, arms).budget.calls.unwrap() * arms as u64)
             .sum();
         assert!(spent <= 1_440, "{spent}");
-        assert_eq!(purse.affords(8, 22), 4, "each of them runs on 44 rows");
-        assert_eq!(purse.affords(8, 10_000), 1);
-        assert_eq!(purse.affords(0, 10), 0);
+        // Of 360 calls of a rung, 40 runs need 80.
+        assert_eq!(purse.share_beside(40, &none, 4, 2).rollouts, 70);
+        assert_eq!(purse.share_beside(1_000, &none, 4, 2).rollouts, 0);
         // What a rung has left is for the next one, and the rest for the finalists.
         assert_eq!(purse.share(&usage, 2, 1).rollouts, (1_440 - 20) / 4);
         assert_eq!(purse.further_rows(&usage, 4), 100);

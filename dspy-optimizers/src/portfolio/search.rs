@@ -3,7 +3,7 @@
 use dspy_core::lm::{Budget, Usage};
 
 use super::arm::{Arm, Work};
-use super::plan::{self, Purse};
+use super::plan::{self, Purse, Share};
 use super::suit::Case;
 use crate::OptimizeError;
 use crate::auto::Auto;
@@ -53,8 +53,10 @@ pub(super) struct Best<P> {
 /// The optimizers of a rung.
 struct Rung {
     number: usize,
-    /// The number of rungs that the rest of the budget is for.
+    /// The number of equal parts of the rest of the budget, of which the rung has one.
     left: usize,
+    /// The number of rungs.
+    of: usize,
     /// Whether each optimizer continues on its own best program, not on the best of all.
     own: bool,
 }
@@ -82,7 +84,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         };
         let trial = study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
         study.check_headroom(&scores)?;
-        let case = Case::of(program, &learn, &val, &rollouts);
+        let case = Case::of(program, &learn, &val, &rollouts, study.options().best_score);
         let unlimited = plan::unlimited(auto, predictors, val.len());
         let spent = scores.usage();
         let purse = Purse::new(searched(study), &spent, val.len(), unlimited);
@@ -113,24 +115,35 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let arms = self.choose();
         let mut ended = self.halving(&arms).await?;
         if !ended {
-            ended = self.further(plan::rungs(arms.len()).len(), arms).await?;
+            ended = self.further(plan::rungs(apart(&arms).1.len()).len(), arms).await?;
         }
         self.finals().await?;
-        Ok(if ended { Stopped::ScoreReached } else { Stopped::Finished })
+        Ok(if ended { Stopped::NoHeadroom } else { Stopped::Finished })
     }
 
     /// Runs the rungs of successive halving. Returns whether the best program leaves no headroom.
     async fn halving(&mut self, chosen: &[Arm]) -> Result<bool, Stop> {
-        let mut arms = chosen.to_vec();
+        let (mut beside, mut arms) = apart(chosen);
         let rungs = plan::rungs(arms.len());
+        let left = self.parts(&arms, &beside);
         for number in 0..rungs.len() {
             if arms.is_empty() {
                 break;
             }
-            let rung = Rung { number, left: rungs.len() - number, own: true };
-            let done = self.rung(&rung, &arms).await?;
+            let rung = Rung { number, left: left - number, of: rungs.len(), own: true };
+            let all: Vec<Arm> = beside.iter().chain(&arms).copied().collect();
+            let mut done = self.rung(&rung, &all).await?;
             if self.is_done(number) {
                 return Ok(true);
+            }
+            done.retain(|arm| arms.contains(arm));
+            for arm in beside.drain(..) {
+                self.study.decide(format!(
+                    "dropped {} after rung {}: {}, and it makes no runs for which a later rung could pay",
+                    arm.name(),
+                    number + 1,
+                    self.own(arm).map_or_else(|| "it has failed".to_owned(), |own| percent(own.scores.mean)),
+                ));
             }
             arms = self.survivors(number, arms, &done, rungs.get(number + 1).copied());
         }
@@ -144,19 +157,23 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         // Stable, so that ties keep their order.
         arms.sort_by(|a, b| self.key(*b).total_cmp(&self.key(*a)));
         arms.truncate(IN_TURN);
-        let mut idle = 0;
-        for (number, arm) in (first..first + plan::FURTHER).zip(arms.clone().into_iter().cycle()) {
-            let spent = self.spent;
-            let pays = |parts: &usize| self.purse.share(&spent, *parts, 1).rollouts >= 2 * self.val.len();
-            let Some(left) = [2, 1].into_iter().find(pays) else { break };
-            self.rung(&Rung { number, left, own: false }, &[arm]).await?;
+        let (mut idle, mut number) = (0, first);
+        for arm in arms.clone().into_iter().cycle() {
+            if idle == arms.len() || number == first + plan::FURTHER {
+                break;
+            }
+            let (spent, round) = (self.spent, arm.round(self.val.len()));
+            let pays = |parts: &usize| self.purse.share(&spent, *parts, 1).rollouts >= round;
+            let Some(left) = [2, 1].into_iter().find(pays) else {
+                idle += 1;
+                continue;
+            };
+            self.rung(&Rung { number, left, of: number + left, own: false }, &[arm]).await?;
             if self.is_done(number) {
                 return Ok(true);
             }
             idle = if self.spent.requests > spent.requests { 0 } else { idle + 1 };
-            if idle == arms.len() {
-                break;
-            }
+            number += 1;
         }
         Ok(false)
     }
@@ -188,50 +205,71 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Returns the optimizers that suit and fit into the budget, in their order.
     fn choose(&self) -> Vec<Arm> {
         let mut suitable = Vec::new();
-        for arm in Arm::ALL {
+        for arm in self.case.order() {
             match self.case.suits(arm) {
                 Ok(why) => suitable.push((arm, why)),
                 Err(why) => self.study.decide(format!("left out {}: {why}", arm.name())),
             }
         }
-        let mut affordable = self.purse.affords(suitable.len(), self.val.len());
-        let share = self.purse.share(&self.spent, plan::rungs(affordable).len(), affordable);
-        let mut place = 0;
-        suitable.retain(|(arm, _)| {
-            let is_first = place < affordable;
-            place += 1;
-            let fits = arm.least() <= share.limit_of_rollouts();
-            if is_first && !fits {
-                self.study.decide(format!(
-                    "left out {}: its share pays for {} runs, and it needs {}",
-                    arm.name(),
-                    share.limit_of_rollouts(),
-                    arm.least()
-                ));
+        let val = self.val.len();
+        let (mut chosen, mut others) = (Vec::new(), Vec::new());
+        for (arm, why) in suitable {
+            chosen.push(arm);
+            let share = self.first_share(&chosen);
+            if chosen.len() == 1 || chosen.iter().all(|arm| arm.round(val) <= share) {
+                self.study.decide(format!("chose {}: {why}", arm.name()));
+            } else {
+                chosen.pop();
+                others.push((arm, why, share));
             }
-            fits || !is_first
-        });
-        affordable = affordable.min(suitable.len());
-        for (arm, why) in &suitable[..affordable] {
-            self.study.decide(format!("chose {}: {why}", arm.name()));
         }
-        for (arm, why) in &suitable[affordable..] {
+        for (arm, why, share) in others {
             self.study.decide(format!(
-                "left out {}: {why}, but the budget is enough for {} on {}",
+                "left out {}: {why}, but the budget is too small for another optimizer: of {}, each would have {}, and \
+                 one round needs up to {}",
                 arm.name(),
-                counted(affordable, "optimizer"),
-                counted(self.val.len(), "row")
+                chosen.len() + 1,
+                counted(share, "run"),
+                chosen.iter().chain([&arm]).map(|arm| arm.round(val)).max().unwrap_or_default()
             ));
         }
-        suitable.into_iter().take(affordable).map(|(arm, _)| arm).collect()
+        chosen
+    }
+
+    /// Returns the runs that each of these optimizers can make in the first rung, beside those that make none.
+    fn first_share(&self, arms: &[Arm]) -> usize {
+        let (beside, competing) = apart(arms);
+        let parts = self.parts(&competing, &beside);
+        self.share(&beside, &competing, parts).rollouts
+    }
+
+    /// Returns the share of each of the competing optimizers in one of these parts of what is left.
+    fn share(&self, beside: &[Arm], competing: &[Arm], parts: usize) -> Share {
+        let runs = beside.len() * self.val.len();
+        self.purse.share_beside(runs, &self.spent, parts, competing.len())
+    }
+
+    /// Returns the number of equal parts of the budget for the rungs. A single optimizer leaves one for the turns, if
+    /// the other one pays for a round of it.
+    fn parts(&self, competing: &[Arm], beside: &[Arm]) -> usize {
+        let rungs = plan::rungs(competing.len()).len();
+        match (competing, beside) {
+            ([arm], [_, ..])
+                if arm.round(self.val.len()) <= self.share(beside, competing, rungs + 1).rollouts =>
+            {
+                rungs + 1
+            }
+            _ => rungs,
+        }
     }
 
     /// Runs optimizers, each with its share of the budget. Returns those that have not failed.
     async fn rung(&mut self, rung: &Rung, arms: &[Arm]) -> Result<Vec<Arm>, Stop> {
         let (study, number) = (self.study, rung.number);
-        let share = self.purse.share(&self.spent, rung.left, arms.len());
+        let (beside, competing) = apart(arms);
+        let share = self.share(&beside, &competing, rung.left);
         let of = if rung.own {
-            format!("rung {} of {}", number + 1, number + rung.left)
+            format!("rung {} of {}", number + 1, rung.of)
         } else {
             format!("further rung {}", number + 1)
         };
@@ -240,7 +278,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         } else {
             format!("{} ({})", self.best.name, percent(self.best.scores.mean))
         };
-        study.decide(format!("{of}: {}, each with {} on {start}", names(arms), shown(share.budget)));
+        let free = if beside.is_empty() {
+            String::new()
+        } else {
+            format!(", beside {} without calls,", names(&beside))
+        };
+        let (competing, budget) = (names(&competing), shown(share.budget));
+        study.decide(format!("{of}: {competing}, each with {budget}{free} on {start}"));
         let (first, mut done) = (self.best.clone(), Vec::new());
         for &arm in arms {
             let from = self.own(arm).filter(|_| rung.own).unwrap_or(&first).clone();
@@ -365,6 +409,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let own: Vec<f64> = scores(&self.best.scores).into_iter().flatten().collect();
         Headroom::of(&own, best).is_none_or(|headroom| headroom.exists())
     }
+}
+
+/// Returns the optimizers that make no runs, and those that compete for the budget. There is one that does.
+fn apart(arms: &[Arm]) -> (Vec<Arm>, Vec<Arm>) {
+    let (beside, competing): (Vec<Arm>, Vec<Arm>) = arms.iter().partition(|arm| arm.makes_no_runs());
+    if competing.is_empty() { (competing, beside) } else { (beside, competing) }
 }
 
 /// Returns the rows to learn from and those to compare on.

@@ -4,10 +4,11 @@ use dspy_core::program::HasPredictors;
 use dspy_core::signature::FieldSpec;
 
 use super::arm::Arm;
+use super::feedback::Feedback;
 use crate::counts::counted;
-use crate::data::Rows;
+use crate::data::{Rows, label_names};
 use crate::demos;
-use crate::engine::{Outcome, Rollout};
+use crate::engine::Rollout;
 
 /// The fewest rows to learn from for bootstraps.
 const SOME: usize = 10;
@@ -31,8 +32,8 @@ pub(super) struct Case {
     labelled: bool,
     /// Whether the labels of some predictor are of a closed set.
     closed: bool,
-    /// Whether the metric gives feedback.
-    feedback: bool,
+    /// The feedback of the metric.
+    feedback: Feedback,
     /// Whether some run has a score above 0.
     succeeds: bool,
     /// Whether the scores differ.
@@ -45,6 +46,7 @@ impl Case {
         learn: &Rows<'_, E>,
         val: &Rows<'_, E>,
         baseline: &[Rollout],
+        best_score: Option<f64>,
     ) -> Self {
         let predictors = program.named_predictors();
         let with_labels = |closed: fn(&FieldSpec) -> bool| {
@@ -56,20 +58,21 @@ impl Case {
         };
         let scores = || baseline.iter().filter_map(|rollout| rollout.outcome.score());
         let first = scores().next();
-        let feedback = |rollout: &Rollout| match &rollout.outcome {
-            Outcome::Scored(score) => score.feedback.is_some() || !score.predictors.is_empty(),
-            _ => false,
-        };
         Case {
             predictors: predictors.len(),
             learn: learn.len(),
             val: val.len(),
             labelled: with_labels(|_| true),
             closed: with_labels(|field| !field.choices().is_empty() || field.schema()["type"] == "boolean"),
-            feedback: baseline.iter().any(feedback),
+            feedback: Feedback::of(val, baseline, &label_names(program), best_score),
             succeeds: scores().any(|score| score > 0.0),
             varied: scores().any(|score| Some(score) != first),
         }
+    }
+
+    /// Returns the optimizers in the order in which they are kept if the budget is too small.
+    pub(super) fn order(&self) -> [Arm; 9] {
+        if self.feedback == Feedback::Words { Arm::BY_FEEDBACK } else { Arm::ALL }
     }
 
     /// Returns the reason why an optimizer suits, or, as an error, why it does not.
@@ -84,7 +87,11 @@ impl Case {
         };
         match arm {
             Arm::Labeled => when(labelled, "the rows have labels", "the rows have no labels of a predictor"),
-            Arm::Gepa => when(feedback, "the metric gives feedback", "the metric gives no feedback"),
+            Arm::Gepa => match feedback {
+                Feedback::None => Err("the metric gives no feedback".to_owned()),
+                Feedback::Values => Ok("the metric gives feedback".to_owned()),
+                Feedback::Words => Ok("the metric gives feedback that says more than the rows".to_owned()),
+            },
             Arm::RandomSearch if learn < SOME => {
                 Err(format!("{} to learn from, fewer than {SOME}", counted(learn, "row")))
             }

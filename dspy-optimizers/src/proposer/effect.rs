@@ -1,13 +1,19 @@
 //! Requests to proposers as effects of a study.
 
-use dspy_core::error::clipped;
+use dspy_base::error::clipped_to;
 use dspy_core::lm::Usage;
+use thiserror::Error;
 
 use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, clean};
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::error::OptimizeError;
+use crate::fruitless::Fruitless;
 
 /// The largest length of a proposed text in characters, whatever the proposer.
 const LONGEST: usize = 50_000;
+
+/// The largest length of a message about a proposer that failed, in bytes.
+const LONGEST_PROBLEM: usize = 4_000;
 
 /// The answer of a proposer.
 pub(crate) struct Proposed {
@@ -36,8 +42,21 @@ impl<P: Program, E> Study<'_, P, E> {
             Ok(texts) => (texts, None),
             Err(error) => (Vec::new(), Some(no_text(error)?)),
         };
-        let texts = texts.iter().filter_map(|text| clean(text, LONGEST)).take(request.count.max(1));
-        let texts: Vec<String> = texts.collect();
+        let current = request.current.trim();
+        let mut fruitless = Fruitless::default();
+        let mut usable = Vec::new();
+        for text in &texts {
+            match clean(text, LONGEST) {
+                None if text.chars().nth(LONGEST).is_some() => fruitless.endless += 1,
+                None => fruitless.blank += 1,
+                Some(text) if text == current => fruitless.unchanged += 1,
+                Some(text) => usable.push(text),
+            }
+        }
+        fruitless.none = usize::from(texts.is_empty() && problem.is_none());
+        self.fruitless(request.component.predictor(), fruitless);
+        usable.truncate(request.count.max(1));
+        let texts = usable;
         self.proposed(name, texts.len());
         Ok(Proposed { texts, usage: effect.usage, problem })
     }
@@ -73,19 +92,23 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     }
 }
 
-/// Returns the note of a trial about a proposer that failed.
+/// Returns the note of a trial about a proposer that failed, which may have several lines.
 ///
 /// # Errors
 /// If it cannot work until its configuration changes.
 pub(crate) fn no_text(error: dspy_core::Error) -> Result<String, Stop> {
     if error.is_configuration() {
-        return Err(error.into());
+        return Err(OptimizeError::other(Unusable(error)).into());
     }
-    Ok(format!("the proposer failed: {}", first_line(&error)))
+    Ok(failed(&error))
 }
 
-/// Returns the message of an error. That of a reply that cannot be read quotes the whole reply below its first line.
-pub(super) fn first_line(error: &dspy_core::Error) -> String {
-    let message = error.to_string();
-    clipped(message.lines().next().unwrap_or_default())
+/// Returns the message of a proposer that failed. That of a reply that cannot be read quotes the reply.
+pub(super) fn failed(error: &dspy_core::Error) -> String {
+    format!("the proposer failed: {}", clipped_to(LONGEST_PROBLEM, error.to_string()))
 }
+
+/// A proposer that cannot work until its configuration changes.
+#[derive(Debug, Error)]
+#[error("the proposer's model cannot be used: {0}; check its settings, or give the optimizer another one")]
+struct Unusable(#[source] dspy_core::Error);

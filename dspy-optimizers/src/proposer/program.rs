@@ -10,7 +10,7 @@ use dspy_core::signature::Values;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::effect::first_line;
+use super::effect::failed;
 use super::playbook::{self, CurationRequest, Diagnosis, DiagnosisRequest};
 use super::view::{self, Room, describe_signature};
 use super::{AdviceRequest, Delta, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
@@ -336,7 +336,7 @@ impl Parts {
     fn read(&mut self, part: Result<Option<String>>, name: &str) -> Result<Option<String>> {
         match part {
             Err(error) if !error.is_outage() && !error.is_configuration() => {
-                let problem = format!("no {name}: the proposer failed: {}", first_line(&error));
+                let problem = format!("no {name}: {}", failed(&error));
                 if !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }

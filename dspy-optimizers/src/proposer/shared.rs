@@ -50,7 +50,9 @@ pub trait TextProposer: Send + Sync + 'static {
         (texts.records, texts.sample) = (records, sample);
         Box::pin(async move {
             let proposed = self.propose(texts).await?;
-            let revised = proposed.first().map(|text| playbook.revised(text));
+            // A blank text proposes nothing, least of all an empty playbook.
+            let text = proposed.first().filter(|text| !text.trim().is_empty());
+            let revised = text.map(|text| playbook.revised(text));
             Ok(revised.map(|revised| difference(&playbook, &revised)).unwrap_or_default())
         })
     }

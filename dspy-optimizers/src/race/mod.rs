@@ -8,6 +8,7 @@ use dspy_core::Seed;
 use serde_json::{Value, json};
 
 pub(crate) use self::progress::Progress;
+pub(crate) use self::standing::LEVEL;
 pub use self::standing::{Dropped, Raced, Standing};
 use crate::data::Rows;
 use crate::error::OptimizeError;

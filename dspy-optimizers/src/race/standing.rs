@@ -3,7 +3,12 @@
 use dspy_core::lm::Limit;
 
 use crate::counts::counted;
-use crate::report::{ItemReport, Trial, percent};
+use crate::paired::p_value;
+use crate::report::{ItemReport, PartialScore, Trial, percent};
+
+/// The significance level at which a contestant is better than the present program on a part of the rows, over all
+/// rivals of the present program.
+pub(crate) const LEVEL: f64 = 0.05;
 
 /// The result of a race.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,15 +69,15 @@ impl Raced {
     }
 
     /// Returns the index of the contestant to take in place of a present one, whose score on all `rows` may be known:
-    /// the winner if it is better on all rows after penalties, or, if the race has ended before, unless only the budget
-    /// is the reason.
+    /// the winner if it is better on all rows after penalties. If the budget has ended the race before, the winner must
+    /// be better on the rows that both have run on by a paired test at 5 %, divided by the number of rivals, as the best
+    /// one of several on a part of the rows may be there by luck.
     pub(crate) fn winner_over(&self, present: usize, score: Option<f64>, rows: usize) -> Option<usize> {
         let winner = self.winner().filter(|winner| *winner != present)?;
         let Standing { mean, items, penalty, .. } = &self.standings[winner];
         let more = penalty - self.standings[present].penalty;
         let taken = if items.len() < rows {
-            // The best one on the rows before the budget was exhausted may be there by luck.
-            self.stopped.is_none() || self.standings[present].dropped.is_some()
+            self.stopped.is_none() || self.is_clearly_better(winner, present)
         } else {
             // The present one may have been dropped on rows that are not like the others.
             score.is_none_or(|score| mean.is_some_and(|mean| mean - more > score))
@@ -80,17 +85,19 @@ impl Raced {
         taken.then_some(winner)
     }
 
+    fn is_clearly_better(&self, winner: usize, present: usize) -> bool {
+        let scores = |place: usize| -> Vec<Option<f64>> {
+            let Standing { items, penalty, .. } = &self.standings[place];
+            items.iter().map(|item| item.score.map(|score| score - penalty)).collect()
+        };
+        let rivals = self.standings.len().saturating_sub(1).max(1);
+        p_value(&scores(winner), &scores(present)) <= LEVEL / rivals as f64
+    }
+
     /// Adds the result of a contestant to its trial. If the race has ended before the last of the rows, the trial has a
-    /// note instead of a score, which would not be comparable with scores on all rows.
+    /// partial score with a note instead of a score, which would not be comparable with scores on all rows.
     pub(crate) fn scored(&self, place: usize, trial: Trial, rows: usize) -> Trial {
-        let mut trial = trial.raced(&self.standings[place]);
-        let ran = trial.items.len();
-        if ran < rows
-            && let Some(score) = trial.score.take()
-        {
-            trial.notes.push(format!("{} on {ran} of {}", percent(score), counted(rows, "row")));
-        }
-        trial
+        trial.raced_on(&self.standings[place], rows)
     }
 }
 
@@ -111,10 +118,27 @@ impl Trial {
         }
         self
     }
+
+    /// Sets the result as [`raced`](Self::raced) does. If the candidate has run on fewer than these rows, it gets a
+    /// partial score with a note instead of a score.
+    pub(crate) fn raced_on(self, standing: &Standing, rows: usize) -> Self {
+        let mut trial = self.raced(standing);
+        let ran = trial.items.len();
+        if ran < rows
+            && let Some(score) = trial.score.take()
+        {
+            let partial = PartialScore { score, rows: ran, of: rows };
+            trial.notes.push(partial.to_string());
+            trial.partial = Some(partial);
+        }
+        trial
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use dspy_core::lm::Usage;
+
     use super::*;
 
     fn standing(mean: f64, penalty: f64, dropped: Option<usize>) -> Standing {
@@ -143,20 +167,50 @@ mod tests {
         assert_eq!(Raced { standings, stopped: None }.winner(), Some(0));
     }
 
+    /// Returns a standing with these scores, row by row.
+    fn ran(scores: &[f64], dropped: bool) -> Standing {
+        let item = |(index, score): (usize, &f64)| ItemReport {
+            index,
+            score: Some(*score),
+            error: None,
+            usage: Usage::default(),
+        };
+        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+        let items = scores.iter().enumerate().map(item).collect();
+        Standing { items, ..standing(mean, 0.0, dropped.then_some(scores.len())) }
+    }
+
     #[test]
-    fn a_present_one_stays_unless_another_is_better_on_all_rows_or_has_beaten_it() {
-        let raced = |present, other, stopped| {
+    fn a_present_one_stays_unless_another_is_better_on_all_rows() {
+        let raced = |present, other| {
             let standings = vec![standing(0.5, 0.0, present), standing(other, 0.0, None)];
-            Raced { standings, stopped }
+            Raced { standings, stopped: None }
         };
         // The standings of these races have no rows.
-        let (all, more) = (0, 1);
-        assert_eq!(raced(None, 0.9, None).winner_over(0, Some(0.5), all), Some(1));
-        assert_eq!(raced(Some(20), 0.6, None).winner_over(0, Some(0.7), all), None, "dropped by luck");
-        assert_eq!(raced(Some(20), 0.6, None).winner_over(0, None, all), Some(1));
-        assert_eq!(raced(None, 0.4, None).winner_over(0, Some(0.5), all), None);
-        assert_eq!(raced(Some(20), 0.6, None).winner_over(0, Some(0.7), more), Some(1));
-        assert_eq!(raced(None, 0.9, Some(Limit::Calls)).winner_over(0, Some(0.5), more), None);
-        assert_eq!(raced(Some(20), 0.9, Some(Limit::Calls)).winner_over(0, Some(0.5), more), Some(1));
+        assert_eq!(raced(None, 0.9).winner_over(0, Some(0.5), 0), Some(1));
+        assert_eq!(raced(Some(20), 0.6).winner_over(0, Some(0.7), 0), None, "dropped by luck");
+        assert_eq!(raced(Some(20), 0.6).winner_over(0, None, 0), Some(1));
+        assert_eq!(raced(None, 0.4).winner_over(0, Some(0.5), 0), None);
+        assert_eq!(raced(Some(20), 0.6).winner_over(0, Some(0.7), 1), Some(1), "decided before the last row");
+    }
+
+    #[test]
+    fn a_part_of_the_rows_decides_only_by_a_clear_gain() {
+        let half: Vec<f64> = (0..20).map(|row| f64::from(row % 2)).collect();
+        let better = |gained: usize| -> Vec<f64> {
+            (0..20).map(|row| if row < 2 * gained { 1.0 } else { half[row] }).collect()
+        };
+        let raced = |present: &[f64], dropped, others: &[Vec<f64>]| {
+            let rivals = others.iter().map(|scores| ran(scores, false));
+            let standings = std::iter::once(ran(present, dropped)).chain(rivals).collect();
+            Raced { standings, stopped: Some(Limit::Calls) }.winner_over(0, Some(0.5), 60)
+        };
+        assert_eq!(raced(&half, false, &[better(1)]), None, "one row of 20 is luck");
+        assert_eq!(raced(&half, false, &[better(4)]), Some(1));
+        assert_eq!(raced(&half[..6], true, &[better(1)]), None, "beaten by one that is dropped by now");
+        assert_eq!(raced(&half[..10], true, &[better(5)]), Some(1), "on the rows that both have");
+        // The best one of many is more often there by luck.
+        let many: Vec<Vec<f64>> = (0..40).map(|_| better(4)).collect();
+        assert_eq!(raced(&half, false, &many), None);
     }
 }

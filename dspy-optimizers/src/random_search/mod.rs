@@ -159,7 +159,7 @@ impl<E, O> BootstrapFewShotWithRandomSearch<SharedMetric<E, O>> {
     {
         let search = Search {
             study,
-            roles: Roles::of(study)?,
+            roles: Roles::of(study),
             settings: &self.settings,
             candidates: self.num_candidate_programs,
         };

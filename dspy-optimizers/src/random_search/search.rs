@@ -85,8 +85,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(built.evaluation(), built.made.program.clone())).collect();
         let raced = self.study.race(race, &contestants, val).await?;
-        for (built, standing) in all.iter().zip(&raced.standings) {
-            self.study.record(built.trial().raced(standing), built.made.program.clone());
+        // The first one has no demonstrations.
+        let winner = raced.winner_over(0, None, val.len());
+        for (place, built) in all.into_iter().enumerate() {
+            let trial = raced.scored(place, built.trial(), val.len());
+            let trial = self.study.record(trial, built.made.program);
+            if place == winner.unwrap_or_default() {
+                self.study.choose(trial);
+            }
         }
         Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
     }

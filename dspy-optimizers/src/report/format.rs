@@ -7,7 +7,7 @@ use dspy_core::lm::Usage;
 use dspy_core::state::PredictorState;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ItemReport, Parameters, Report, RunFacts, Spend, Stopped, Trial, Verification};
+use super::{ItemReport, Parameters, PartialScore, Report, RunFacts, Spend, Stopped, Trial, Verification};
 use crate::headroom::Headroom;
 
 #[derive(Serialize)]
@@ -35,6 +35,8 @@ struct Written<'a> {
 struct WrittenTrial<'a> {
     label: &'a str,
     score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<PartialScore>,
     #[serde(skip_serializing_if = "<[usize]>::is_empty")]
     parents: &'a [usize],
     notes: &'a [String],
@@ -74,6 +76,8 @@ struct ReadTrial {
     label: String,
     score: Option<f64>,
     #[serde(default)]
+    partial: Option<PartialScore>,
+    #[serde(default)]
     parents: Vec<usize>,
     notes: Vec<String>,
     usage: Usage,
@@ -96,6 +100,7 @@ impl Serialize for Report {
         let trials = self.trials.iter().map(|trial| WrittenTrial {
             label: &trial.label,
             score: trial.score,
+            partial: trial.partial,
             parents: &trial.parents,
             notes: &trial.notes,
             usage: trial.usage,
@@ -193,13 +198,13 @@ impl<'de> Deserialize<'de> for Report {
             ReadState::Whole(state) => Ok(Arc::from(state)),
         };
         let trial = |read: ReadTrial| {
-            let ReadTrial { label, score, parents, notes, usage, parameters, items } = read;
+            let ReadTrial { label, score, partial, parents, notes, usage, parameters, items } = read;
             let parameters = parameters.into_iter().map(|(path, read)| {
                 let state = state(&path, read)?;
                 Ok((path, state))
             });
             let parameters = parameters.collect::<Result<_, D::Error>>()?;
-            Ok(Trial { label, score, items, parents, parameters, notes, usage })
+            Ok(Trial { label, score, partial, items, parents, parameters, notes, usage })
         };
         let trials = trials.into_iter().map(trial).collect::<Result<_, D::Error>>()?;
         Ok(Report {

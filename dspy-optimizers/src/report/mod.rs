@@ -20,7 +20,7 @@ pub(crate) use self::files::write_file;
 pub use self::parameters::Parameters;
 pub(crate) use self::parameters::SharedStates;
 pub(crate) use self::scores::mean;
-pub use self::scores::{ItemReport, Scores};
+pub use self::scores::{ItemReport, PartialScore, Scores};
 pub(crate) use self::show::percent;
 pub use self::spend::{CallKind, PhaseTime, RunFacts, Spend, SpendEntry, SpendSum};
 pub(crate) use self::verification::FEWEST_ROWS;
@@ -108,6 +108,10 @@ pub struct Trial {
     pub label: String,
     /// Its mean score; `None` if the optimizer does not score candidates or the scoring was not completed.
     pub score: Option<f64>,
+    /// Its mean score on a part of the rows, if the budget has ended the comparison before the last row. `score` is then
+    /// `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<PartialScore>,
     /// The examples that were run: those that the candidate was scored on, or, if the optimizer does not
     /// score candidates, those that demonstrations were made from.
     pub items: Vec<ItemReport>,
@@ -132,7 +136,8 @@ pub enum Stopped {
     /// A candidate reached the score at which the search was set to stop.
     ScoreReached,
     /// The original program leaves nothing to gain that could be seen on so many rows;
-    /// [`Report::headroom`] has the figures. See [`Options::best_score`](crate::Options::best_score) to search all
+    /// [`Report::headroom`] has the figures. In a [`Portfolio`](crate::Portfolio), it may also be the best program so far
+    /// that leaves nothing, as a decision of the report says. See [`Options::best_score`](crate::Options::best_score) to search all
     /// the same.
     NoHeadroom,
     /// The budget was exhausted. The run resumes if it is started again with a larger budget and the same
@@ -202,6 +207,7 @@ impl Trial {
         Trial {
             label: label.into(),
             score: None,
+            partial: None,
             items: Vec::new(),
             parents: Vec::new(),
             parameters: Parameters::of(program),

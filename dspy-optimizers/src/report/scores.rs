@@ -1,7 +1,12 @@
 //! The scores of a program on rows.
 
+use std::fmt;
+
 use dspy_core::lm::Usage;
 use serde::{Deserialize, Serialize};
+
+use super::percent;
+use crate::counts::counted;
 
 /// The scores of a program on rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +32,26 @@ pub struct ItemReport {
     pub error: Option<String>,
     /// The cost of the run.
     pub usage: Usage,
+}
+
+/// The mean score of a program on a part of the rows, because the budget has ended the comparison. It is not comparable
+/// with scores on all rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartialScore {
+    /// The mean score on the rows on which it has run.
+    pub score: f64,
+    /// The number of these rows.
+    pub rows: usize,
+    /// The number of rows of the comparison.
+    pub of: usize,
+}
+
+impl fmt::Display for PartialScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PartialScore { score, rows, of } = self;
+        write!(f, "{} on {rows} of {}", percent(*score), counted(*of, "row"))
+    }
 }
 
 impl Scores {

@@ -14,7 +14,7 @@ impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stopped::Finished => f.write_str("all candidates were tried"),
-            Stopped::NoHeadroom => f.write_str("the original program leaves no headroom"),
+            Stopped::NoHeadroom => f.write_str("no headroom is left"),
             Stopped::ScoreReached => f.write_str("the score to stop at was reached"),
             Stopped::Budget(limit) => write!(f, "the budget was exhausted ({limit})"),
         }
@@ -24,8 +24,9 @@ impl fmt::Display for Stopped {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, seed {}", self.optimizer, self.seed)?;
-        if let Some(score) = self.score() {
-            write!(f, ": {}", percent(score))?;
+        let partial = self.best_trial().and_then(|best| best.partial).map(|partial| partial.to_string());
+        if let Some(score) = self.score().map(percent).or(partial) {
+            write!(f, ": {score}")?;
             if let Some(baseline) = self.baseline {
                 write!(f, ", from {}", percent(baseline))?;
             }
@@ -57,10 +58,10 @@ impl fmt::Display for Report {
             writeln!(f, "{}", self.verification)?;
         }
         for decision in &self.decisions {
-            writeln!(f, "decision: {decision}")?;
+            writeln!(f, "decision: {}", one_line(decision))?;
         }
         for warning in self.warnings.iter().chain(&self.run.warning()) {
-            writeln!(f, "warning: {warning}")?;
+            writeln!(f, "warning: {}", one_line(warning))?;
         }
         write!(f, "{}", self.changes())
     }
@@ -74,7 +75,7 @@ impl fmt::Display for Trial {
         }
         write!(f, "{}", self.label)?;
         for (index, note) in self.notes.iter().enumerate() {
-            write!(f, "{}{note}", if index == 0 { " (" } else { "; " })?;
+            write!(f, "{}{}", if index == 0 { " (" } else { "; " }, one_line(note))?;
         }
         if self.notes.is_empty() { Ok(()) } else { write!(f, ")") }
     }
@@ -121,6 +122,21 @@ impl fmt::Display for Spend {
 pub(super) fn cost(usage: &Usage) -> String {
     let usd = usage.cost_usd.map_or_else(String::new, |usd| format!(", ${usd:.4}"));
     format!("{}, {}{usd}", counted(usage.requests, "call"), counted(usage.total_tokens(), "token"))
+}
+
+/// The largest number of characters of a remark in a summary.
+const REMARK: usize = 400;
+
+/// Returns a remark as one line of bounded length. Reports have the whole.
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = line.char_indices().nth(REMARK).map_or(line.len(), |(at, _)| at);
+    let more = line[end..].chars().count();
+    if more == 0 {
+        line
+    } else {
+        format!("{}… ({} in the report)", &line[..end], counted(more, "more character"))
+    }
 }
 
 pub(crate) fn percent(score: f64) -> String {

@@ -6,7 +6,10 @@ use dspy_core::lm::Usage;
 
 use super::text::{Text, count, counted, dollars, left_out, score};
 use super::{LABEL, close, open};
-use crate::report::{Report, SpendEntry, Verification};
+use crate::report::{PartialScore, Report, SpendEntry, Verification};
+
+/// The largest number of characters of a warning, or of a decision.
+const LINE: usize = 8_000;
 
 /// The largest number of warnings, and of decisions.
 const LINES: usize = 50;
@@ -22,9 +25,14 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     )?;
     writeln!(f, "<dl class=\"tiles\">")?;
     tile(f, "Original program", &score(report.baseline), "in the search")?;
+    let partial = report.best_trial().and_then(|best| best.partial);
     let difference = report.score().zip(report.baseline).map(|(best, before)| (best - before) * 100.0);
     let difference = difference.map(|points| format!("{points:+.1} points, in the search"));
-    tile(f, "Result", &score(report.score()), difference.as_deref().unwrap_or("in the search"))?;
+    let of_rows =
+        partial.map(|PartialScore { rows, of, .. }| format!("on {rows} of {}", counted(of as u64, "row")));
+    let note = difference.or(of_rows);
+    let result = report.score().or(partial.map(|partial| partial.score));
+    tile(f, "Result", &score(result), note.as_deref().unwrap_or("in the search"))?;
     if let Verification::Passed(verified) | Verification::Failed(verified) = &report.verification {
         let value = format!("{} ± {:.1}", score(Some(verified.score)), verified.margin * 100.0);
         let note = format!(
@@ -63,7 +71,7 @@ fn lines(f: &mut fmt::Formatter<'_>, (id, title): (&str, &str), lines: &[String]
     open(f, id, title)?;
     writeln!(f, "<ul class=\"{id}\">")?;
     for line in lines.iter().take(LINES) {
-        writeln!(f, "<li>{}</li>", Text(line).most(LABEL))?;
+        writeln!(f, "<li>{}</li>", Text(line).most(LINE))?;
     }
     writeln!(f, "</ul>")?;
     left_out(f, LINES, lines.len(), id.trim_end_matches('s'))?;

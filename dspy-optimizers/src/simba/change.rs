@@ -10,6 +10,7 @@ use super::search::{Search, Step};
 use super::strategy::{self, append_demo, comparison, drop_demos};
 use crate::data::label_names;
 use crate::engine::{Candidate, Component, ExampleFor, Program, Stop};
+use crate::fruitless::Fruitless;
 use crate::gepa::records_of;
 use crate::proposer::{TextProposer as _, TextRequest, clean, no_text};
 use crate::report::Trial;
@@ -132,7 +133,12 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             let effect = study.effect(&name, || self.proposer.propose(request.clone())).await?;
             usage += effect.usage;
             let text = match effect.output {
-                Ok(texts) => texts.iter().find_map(|text| clean(text, LONGEST)),
+                Ok(texts) => {
+                    let text = texts.iter().find_map(|text| clean(text, LONGEST));
+                    let blank = usize::from(text.is_none());
+                    study.fruitless(&path, Fruitless { blank, ..Fruitless::default() });
+                    text
+                }
                 Err(error) => {
                     study.warn(format!("advice was appended, not worked in: {}", no_text(error)?));
                     None

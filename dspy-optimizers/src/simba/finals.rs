@@ -20,11 +20,15 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             .map(|place| Contestant::new(&pool.get(*place).scope, pool.get(*place).program.clone()))
             .collect();
         let raced = study.race(&self.settings.race, &contestants, study.val()).await?;
-        let winner = raced.winner().map(|winner| finalists[winner]);
-        // If the budget ended the search before the race, the best gain on minibatches decides.
-        let best =
-            (1..pool.len()).fold(0, |best, next| if pool.gain(next) > pool.gain(best) { next } else { best });
-        let chosen = winner.unwrap_or(best);
+        let has_run = raced.standings.iter().any(|standing| !standing.items.is_empty());
+        let chosen = if has_run {
+            // The original program is the first one.
+            let winner = raced.winner_over(0, Some(self.incumbent.score), study.val().len());
+            winner.map_or(0, |winner| finalists[winner])
+        } else {
+            // The budget ended the search before the race, so only a clear gain on minibatches decides.
+            pool.clearly_best()
+        };
         for (place, standing) in finalists.into_iter().zip(raced.standings) {
             pool.get_mut(place).standing = Some(standing).filter(|standing| !standing.items.is_empty());
         }
@@ -44,7 +48,7 @@ pub(super) fn record<P: Program, E: ExampleFor<P>>(study: &Study<'_, P, E>, pool
                 !study.has_valset() && standing.items.iter().any(|other| other.index == item.index)
             };
             own.iter().filter(|item| !again(item)).for_each(|item| trial.usage += item.usage);
-            trial = trial.raced(&standing);
+            trial = trial.raced_on(&standing, study.val().len());
         } else {
             own.iter().for_each(|item| trial.usage += item.usage);
             trial.items = own;

@@ -3,7 +3,7 @@
 use super::finals::record;
 use super::search::Search;
 use crate::engine::{Contestant, ExampleFor, Program, Stop};
-use crate::report::{Stopped, percent};
+use crate::report::Stopped;
 
 /// The largest number of new programs of a step that run against the best one so far.
 pub(super) const CHALLENGERS: usize = 2;
@@ -49,17 +49,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             } else {
                 member.scores.extend(scores);
             }
-            let mut standing = standing.clone();
-            if standing.items.is_empty() {
-                continue;
+            if !standing.items.is_empty() {
+                member.standing = Some(standing.clone());
             }
-            if standing.items.len() < val.len()
-                && standing.dropped.is_none()
-                && let Some(mean) = standing.mean.take()
-            {
-                member.trial.notes.push(format!("{} on {} rows", percent(mean), standing.items.len()));
-            }
-            member.standing = Some(standing);
         }
         if let Some(winner) = winner
             && let Some(score) = raced.standings[winner].mean

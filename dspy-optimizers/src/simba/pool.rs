@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dspy_core::Rng;
 
-use crate::race::Standing;
+use crate::paired::p_value;
+use crate::race::{LEVEL, Standing};
 use crate::report::Trial;
 use crate::samplers::weighted;
 
@@ -71,13 +72,28 @@ impl<P> Pool<P> {
     /// that its demonstrations are made of; 0 if there are no such rows. Gains on different minibatches are comparable,
     /// scores are not.
     pub(super) fn gain(&self, place: usize) -> f64 {
+        let gains = self.gains(place);
+        if gains.is_empty() { 0.0 } else { gains.iter().sum::<f64>() / gains.len() as f64 }
+    }
+
+    /// Returns the place of the program with the highest gain, or that of the original program if the gain is not clear
+    /// by a paired test at 5 %, divided by the number of other programs.
+    pub(super) fn clearly_best(&self) -> usize {
+        let better = |best, next| if self.gain(next) > self.gain(best) { next } else { best };
+        let best = (1..self.len()).fold(0, better);
+        let gains: Vec<Option<f64>> = self.gains(best).into_iter().map(Some).collect();
+        let rivals = self.len().saturating_sub(1).max(1) as f64;
+        if p_value(&gains, &vec![Some(0.0); gains.len()]) <= LEVEL / rivals { best } else { 0 }
+    }
+
+    /// Returns the differences to the original program, row by row.
+    fn gains(&self, place: usize) -> Vec<f64> {
         let member = self.get(place);
         let original = self.original();
         let train = member.scores.iter().filter(|(row, _)| !member.taught.contains(row));
         let train = train.map(|(row, score)| (original.scores.get(row), score));
         let val = member.val_scores.iter().map(|(row, score)| (original.val_scores.get(row), score));
-        let gains: Vec<f64> = train.chain(val).filter_map(|(other, score)| Some(score - other?)).collect();
-        if gains.is_empty() { 0.0 } else { gains.iter().sum::<f64>() / gains.len() as f64 }
+        train.chain(val).filter_map(|(other, score)| Some(score - other?)).collect()
     }
 
     /// Returns the places of the best programs, at most `count`, and `always` among them.
@@ -136,6 +152,19 @@ mod tests {
         assert_eq!(pool.top(3, 0), [1, 0, 3]);
         assert_eq!(pool.top(1, 0), [0], "the original is always there");
         assert_eq!(pool.top(2, 2), [1, 2]);
+    }
+
+    #[test]
+    fn only_a_clear_gain_replaces_the_original() {
+        assert_eq!(pool().clearly_best(), 0, "two rows are luck");
+        let rows = |from: usize| -> Vec<(usize, f64)> {
+            (0..20).map(|row| (row, f64::from(u8::from(row >= from)))).collect()
+        };
+        let mut pool = Pool::new(member(&rows(15), &[]));
+        pool.push(member(&rows(14), &[]));
+        assert_eq!(pool.clearly_best(), 0);
+        pool.push(member(&rows(5), &[]));
+        assert_eq!(pool.clearly_best(), 2);
     }
 
     #[test]

@@ -60,7 +60,7 @@ struct Pool {
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     pub(super) async fn run(&self) -> Result<Stopped, Stop> {
         let study = self.study;
-        let roles = Roles::of(study)?;
+        let roles = Roles::of(study);
         let original = study.program();
         let scope = study.scope_of(original);
         study.part("search", ORIGINAL, study.val().len());

@@ -42,7 +42,7 @@ pub trait Session: Send {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Execution {
-    /// What the code printed before it ended, up to a limit of the interpreter.
+    /// The text that the code printed before it ended, up to a limit of the interpreter.
     pub stdout: String,
     /// The value of the last line if it is an expression with a JSON form, otherwise null; or why the code ended early.
     pub outcome: Result<Value, CodeError>,
@@ -69,7 +69,7 @@ impl Execution {
     }
 }
 
-/// Why code ended before its end, worded so that a model can act on it.
+/// The reason why code ended before its end, worded so that a model can act on it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CodeError {
@@ -92,7 +92,7 @@ pub enum CodeError {
     Calls,
     /// The code nested calls too deeply.
     Recursion,
-    /// The interpreter broke down.
+    /// The interpreter failed.
     Crashed,
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for CodeError {
                 f.write_str("the code called functions of the host too often and was stopped")
             }
             CodeError::Recursion => f.write_str("the code nested calls too deeply and was stopped"),
-            CodeError::Crashed => f.write_str("the interpreter broke down"),
+            CodeError::Crashed => f.write_str("the interpreter failed"),
         }
     }
 }

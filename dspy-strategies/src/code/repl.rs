@@ -25,12 +25,12 @@ pub(super) const CODE: &str = "code";
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CodeTurn {
-    /// What the model thought.
+    /// The reasoning of the model.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reasoning: String,
     /// The code that ran.
     pub code: String,
-    /// What the model was shown of its output, or why nothing ran.
+    /// The output as the model was shown it, or the reason why nothing ran.
     pub output: String,
 }
 
@@ -181,7 +181,7 @@ pub(super) fn told(turns: &[CodeTurn]) -> String {
     text
 }
 
-/// Returns a text without the middle of what is too long.
+/// Returns a string without the middle of what is too long.
 pub(super) fn clipped(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;

@@ -6,7 +6,7 @@ use dspy_core::error::Error;
 use dspy_core::lm::LmErrorKind;
 use dspy_core::predict::Predictor;
 use dspy_core::signature::Values;
-use dspy_core::tools::{Tool, ToolCall, ToolCalls};
+use dspy_core::tools::{Tool, ToolCall, ToolCalls, ToolContext, ToolValue};
 use dspy_core::types::{Observation, Turn};
 use dspy_core::{Result, lm};
 use futures_util::{StreamExt as _, stream};
@@ -31,7 +31,7 @@ pub(super) struct Agent<'a> {
     pub(super) accept: Accept<'a>,
 }
 
-/// How a part of a run ended.
+/// The end of a part of a run.
 pub(super) enum End {
     Finished(Values),
     Waiting,
@@ -148,9 +148,7 @@ impl Agent<'_> {
             Verdict::Approved => None,
             Verdict::Denied(reason) => error(format!("the call was denied: {reason}")),
             Verdict::Failed(text) => error(text),
-            Verdict::Value(value) => {
-                Some(Observation::new(id(call), &call.name, self.limits.clipped(text_of(value))))
-            }
+            Verdict::Value(value) => Some(self.observed(call, &value.into())),
         }
     }
 
@@ -165,13 +163,24 @@ impl Agent<'_> {
                 names.join(", ")
             ));
         };
-        match tokio::time::timeout(self.limits.tool_time, tool.call(&call.arguments)).await {
+        let context = ToolContext::new().with_call_id(id(call));
+        let result = tool.call_with(&call.arguments, context);
+        match tokio::time::timeout(self.limits.tool_time, result).await {
             Err(_) => {
                 error(format!("`{}` took longer than {:?} and was stopped", call.name, self.limits.tool_time))
             }
             Ok(Err(failure)) => error(failure.to_string()),
-            Ok(Ok(value)) => Observation::new(id(call), &call.name, self.limits.clipped(text_of(value))),
+            Ok(Ok(value)) => self.observed(call, &value),
         }
+    }
+
+    /// Returns a result as the model sees it, in bounded space.
+    fn observed(&self, call: &ToolCall, value: &ToolValue) -> Observation {
+        if value.parts().is_empty() {
+            let text = self.limits.clipped(value.text().into_owned());
+            return Observation::new(id(call), &call.name, text);
+        }
+        Observation::new(id(call), &call.name, "").with_parts(self.limits.clipped_parts(value.parts()))
     }
 
     /// Ends the run if the turn finishes it.
@@ -206,13 +215,6 @@ impl Agent<'_> {
 
 fn id(call: &ToolCall) -> &str {
     call.id.as_deref().unwrap_or_default()
-}
-
-fn text_of(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        value => value.to_string(),
-    }
 }
 
 fn values_of(arguments: &Value) -> Values {

@@ -1,6 +1,7 @@
-//! What the model sees of a long log: old results are removed first, then old turns are summarised.
+//! The view of a long log: old results are removed first, then old turns are summarised.
 
 use dspy_core::Result;
+use dspy_core::lm::Part;
 use dspy_core::predict::Predictor;
 use dspy_core::program::hold_trace;
 use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
@@ -17,7 +18,10 @@ const KEPT: usize = 2;
 /// The largest result that is kept when old results are removed.
 const SMALL: usize = 200;
 
-/// How much of the log the model sees.
+/// The size of an image, in bytes of text with as many tokens.
+const MEDIA: usize = 4_000;
+
+/// The part of the log that the model sees.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct View {
     /// A summary of the turns before `from`.
@@ -86,7 +90,8 @@ impl View {
 fn cleared(turn: &Turn) -> Turn {
     let mut turn = turn.clone();
     for result in &mut turn.results {
-        if result.text.len() > SMALL {
+        if result.text.len() > SMALL || !result.parts.is_empty() {
+            result.parts.clear();
             result.text = format!("(a result of {} bytes, removed to save space)", result.text.len());
         }
     }
@@ -94,7 +99,9 @@ fn cleared(turn: &Turn) -> Turn {
 }
 
 fn size(shown: &Trajectory) -> usize {
-    shown.to_string().len()
+    let results = shown.turns.iter().flat_map(|turn| &turn.results);
+    let media = results.flat_map(|result| &result.parts).filter(|part| matches!(part, Part::Media(_)));
+    shown.to_string().len() + media.count() * MEDIA
 }
 
 fn gained(before: usize, after: usize) -> bool {

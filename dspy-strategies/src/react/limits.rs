@@ -3,9 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use dspy_core::lm::Part;
+
 use super::state::AgentState;
 
-/// Why a run ended.
+/// The maximum number of images, recordings and files in a result.
+const MEDIA: usize = 16;
+
+/// The reason why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Termination {
@@ -103,8 +108,9 @@ impl Limits {
             let calls = |turn: &dspy_core::types::Turn| {
                 turn.calls.iter().map(|call| (call.name.clone(), call.arguments.clone())).collect::<Vec<_>>()
             };
-            let results = turn.results.iter().map(|result| &result.text);
-            calls(turn) == calls(last) && results.eq(last.results.iter().map(|result| &result.text))
+            let results = turn.results.iter().map(|result| (&result.text, &result.parts));
+            calls(turn) == calls(last)
+                && results.eq(last.results.iter().map(|result| (&result.text, &result.parts)))
         });
         same.count() >= self.repeats
     }
@@ -118,6 +124,40 @@ impl Limits {
         let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
         let left_out = tail - head;
         format!("{}\n[… {left_out} bytes left out …]\n{}", &text[..head], &text[tail..])
+    }
+}
+
+impl Limits {
+    /// Returns the parts of a result with only as much text as a result may have, and with a bounded number of media.
+    pub(super) fn clipped_parts(&self, parts: &[Part]) -> Vec<Part> {
+        let (mut kept, mut room, mut media, mut left_out) = (Vec::new(), self.result_bytes, 0, (0, 0));
+        for part in parts {
+            match part {
+                Part::Text(text) if text.len() <= room => {
+                    room -= text.len();
+                    kept.push(part.clone());
+                }
+                Part::Text(text) => {
+                    let end = text.floor_char_boundary(room);
+                    room = 0;
+                    left_out.0 += text.len() - end;
+                    kept.extend((end > 0).then(|| Part::Text(text[..end].into())));
+                }
+                _ if media < MEDIA => {
+                    media += 1;
+                    kept.push(part.clone());
+                }
+                _ => left_out.1 += 1,
+            }
+        }
+        let note = match left_out {
+            (0, 0) => return kept,
+            (bytes, 0) => format!("\n[… {bytes} bytes left out …]"),
+            (0, media) => format!("\n[… {media} media left out …]"),
+            (bytes, media) => format!("\n[… {bytes} bytes and {media} media left out …]"),
+        };
+        kept.push(Part::Text(note.into()));
+        kept
     }
 }
 

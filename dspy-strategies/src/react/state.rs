@@ -172,7 +172,7 @@ pub(super) enum Verdict {
     Failed(String),
 }
 
-/// Why a run cannot be resumed. Nothing has run.
+/// The reason why a run cannot be resumed. Nothing has run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ResumeError {

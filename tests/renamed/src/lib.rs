@@ -35,6 +35,13 @@ pub struct Guess {
     pub sure: f64,
 }
 
+/// Returns the mood of a text.
+#[lm::tool(crate = ::lm)]
+#[allow(clippy::unused_async, reason = "tools may be async")]
+pub async fn mood_of(#[tool(default)] text: String, #[schemars(range(max = 9))] depth: u8) -> Option<Mood> {
+    (text.len() > usize::from(depth)).then_some(Mood::Good)
+}
+
 lm::sig!(crate = ::lm, pub Answer: "question, kind: Literal['short', 'long'] -> answer, score: Optional[float]");
 
 /// A program.

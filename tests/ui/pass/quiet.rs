@@ -51,6 +51,35 @@ pub struct Public {
 
 dspy::sig!(#[derive(Debug)] pub OfString: "text -> more: Literal['a', 'b'], Score: float");
 
+/// A tool.
+#[tool]
+pub async fn look_up(
+    /// The words.
+    query: String,
+    #[tool(default = 3)]
+    #[schemars(range(max = 9))]
+    limit: u8,
+    cx: &ToolContext,
+) -> Result<String, String> {
+    Ok(format!("{query} {limit} {:?}", cx.call_id()))
+}
+
+/// State.
+#[derive(Debug)]
+pub struct Shared(u8);
+
+#[tool]
+impl Shared {
+    /// A method.
+    #[tool(approval)]
+    pub async fn value(&self) -> u8 {
+        self.0
+    }
+
+    /// Another one.
+    fn nothing(&self, _cx: ToolContext) {}
+}
+
 /// A program.
 #[module]
 #[derive(Debug)]

@@ -4,8 +4,10 @@
 //! string in the data can be mistaken for one.
 
 mod base64;
+mod capture;
 mod error;
 mod kind;
+pub(crate) mod parts;
 mod source;
 
 use std::borrow::Cow;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub(crate) use capture::{Captured, media_form};
 pub use error::{MAX_MEDIA_BYTES, MediaError};
 pub(crate) use source::media_of;
 use source::{Source, Written};
@@ -104,7 +107,10 @@ If the file cannot be read, is of an unknown or of another kind, or is larger th
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                self.0.form(MediaKind::$kind).serialize(serializer)
+                match capture::captured(|| self.0.media(MediaKind::$kind)) {
+                    Some(mark) => mark.serialize(serializer),
+                    None => self.0.form(MediaKind::$kind).serialize(serializer),
+                }
             }
         }
 

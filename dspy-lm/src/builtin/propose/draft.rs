@@ -9,6 +9,7 @@ use super::style::Style;
 use super::table::Table;
 use super::task::Task;
 use super::text_form;
+use super::told_form;
 use crate::builtin::sampler::Sampler;
 
 /// The number of rows below which old rules with conditions that are right are kept instead of new ones.
@@ -56,7 +57,10 @@ impl Draft {
             learned.extend(rules::sentences(bag.as_ref().unwrap_or(table), &mut style, several));
         }
         material.tasks.iter().filter(|task| !is_tabled(task, tables)).for_each(|task| {
-            learned.extend(text_form::sentences(task));
+            let stated = text_form::sentences(task);
+            learned.extend(
+                stated.into_iter().filter(|sentence| !told_form::is_about(sentence, &material.forms)),
+            );
         });
         let mut notes = material.notes.clone();
         merge::merge_lists(&mut notes, &mut learned, most_words);
@@ -75,6 +79,9 @@ impl Draft {
             learned.retain(|sentence| !has_condition(sentence));
         }
         merge::merge_lists(&mut old, &mut learned, most_words);
+        let forms = told_form::sentences(&material.forms, &mut old, &mut style, most_words);
+        let forms = merge::unknown(&learned, forms);
+        learned.extend(forms);
         let count = learned.len();
         learned.rotate_left(style.below(count));
         let mut instruction = merge::add_harmless(tables, learned.clone(), old.clone());
@@ -224,13 +231,16 @@ fn diagnosis(material: &Material, learned: &[String]) -> Vec<String> {
         }
     }
     found.extend(material.rules.iter().take(3).map(|(rule, _)| rule.clone()));
-    if found.is_empty() {
+    if found.is_empty() && material.forms.is_empty() {
         found.push("The records show no wrong answer.".to_owned());
     } else {
         let more = merge::unknown(
             &found,
             learned.iter().filter(|rule| rule.contains("answer \"")).take(2).cloned().collect(),
         );
+        found.extend(more);
+        let forms = learned.iter().filter(|rule| told_form::is_about(rule, &material.forms)).cloned();
+        let more = merge::unknown(&found, forms.collect());
         found.extend(more);
     }
     found

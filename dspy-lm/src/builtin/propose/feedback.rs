@@ -4,7 +4,11 @@ use std::sync::LazyLock;
 
 use regex_lite::Regex;
 
-use crate::builtin::words::{sentences, words};
+use super::merge;
+use crate::builtin::clauses::clauses;
+use crate::builtin::form_rules::FormRule;
+use crate::builtin::text_form::TextForm;
+use crate::builtin::words::words;
 
 /// The number of words of a right answer in feedback, and of a rule.
 const LONGEST_ANSWER: usize = 6;
@@ -20,7 +24,19 @@ pub(super) struct Feedback {
     pub(super) approves: Option<bool>,
     /// Sentences that may state rules.
     pub(super) rules: Vec<String>,
+    /// The form of the right answer, if it says so without any condition.
+    pub(super) form: Option<TextForm>,
 }
+
+/// Words that start a request, after a comma too: "wrong, answer in upper case".
+const REQUESTS: &[&str] = &[
+    "add", "always", "answer", "avoid", "begin", "do", "don't", "end", "finish", "give", "include", "keep",
+    "leave", "make", "mention", "must", "name", "never", "omit", "please", "put", "reply", "respond",
+    "return", "say", "start", "use", "write",
+];
+/// Words that start a condition, to which the request after a comma belongs.
+const CONDITIONS: &[&str] =
+    &["if", "when", "whenever", "where", "unless", "otherwise", "for", "in", "while", "by"];
 
 fn patterns() -> &'static [Regex] {
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
@@ -42,34 +58,90 @@ fn patterns() -> &'static [Regex] {
 pub(super) fn read(text: &str) -> Feedback {
     let mut found = Feedback::default();
     let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    for sentence in sentences(&text[..end]) {
-        let lower = sentence.to_lowercase();
-        let has = |list: &[&str]| words(&lower).iter().any(|word| list.contains(&word.written(&lower)));
-        let rejects = has(&["wrong", "incorrect", "mistake", "failed", "not", "isn't"]);
-        let approval = has(&["correct", "right", "good", "perfect", "well", "exactly"]) && !rejects;
-        let named =
-            patterns().iter().find_map(|pattern| answer(pattern.captures(sentence)?.get(1)?.as_str()));
-        if let Some(right) = named {
-            found.right.get_or_insert(right);
-            continue;
-        }
-        let length = words(sentence).len();
-        let is_verdict = length <= 6 && (approval || rejects);
-        if approval && length <= 12 {
-            found.approves.get_or_insert(true);
-        } else if has(&["wrong", "incorrect"]) {
-            found.approves = Some(false);
-        }
-        let of_answer = has(&["got", "predicted", "score", "scored", "output", "expected"]);
-        if !is_verdict && !of_answer && RULE_WORDS.contains(&length) {
-            found.rules.push(sentence.trim_start_matches(['-', '*', '•', ' ']).to_owned());
-        }
-    }
+    clauses(&text[..end]).into_iter().flat_map(with_requests).for_each(|clause| found.add(clause));
     if found.right.is_some() {
         // "The correct label is x" approves of nothing.
         found.approves = None;
     }
     found
+}
+
+impl Feedback {
+    fn add(&mut self, clause: &str) {
+        let lower = clause.to_lowercase();
+        let has = |list: &[&str]| words(&lower).iter().any(|word| list.contains(&word.written(&lower)));
+        let length = words(clause).len();
+        // "The correct answer should be in upper case" names no answer, but a form.
+        if let Some(FormRule { condition, form }) = FormRule::read(clause) {
+            match condition {
+                None => self.form.get_or_insert_default().set(&form),
+                Some(_) if length <= *RULE_WORDS.end() => self.rules.push(finished(clause)),
+                Some(_) => {}
+            }
+            return;
+        }
+        let rejects = has(&["wrong", "incorrect", "mistake", "failed", "not", "isn't"]);
+        let approval = has(&["correct", "right", "good", "perfect", "well", "exactly"]) && !rejects;
+        let named = patterns().iter().find_map(|pattern| answer(pattern.captures(clause)?.get(1)?.as_str()));
+        if let Some(right) = named {
+            self.right.get_or_insert(right);
+            return;
+        }
+        let is_verdict = length <= 6 && (approval || rejects) && !requests(clause);
+        if approval && length <= 12 {
+            self.approves.get_or_insert(true);
+        } else if has(&["wrong", "incorrect"]) {
+            self.approves = Some(false);
+        }
+        let of_answer = has(&["got", "predicted", "score", "scored", "output", "expected"]);
+        if !is_verdict && !of_answer && RULE_WORDS.contains(&length) {
+            self.rules.push(finished(clause));
+        }
+    }
+}
+
+/// Returns whether a clause starts with a request: "use …", "do not …".
+fn requests(clause: &str) -> bool {
+    let first = clause.split_whitespace().next().unwrap_or_default().to_lowercase();
+    REQUESTS.contains(&&*first)
+}
+
+/// Divides a clause before a request: "wrong, but answer in upper case". A request with a condition stays whole.
+fn with_requests(clause: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = clause;
+    let has_condition = |text: &str| {
+        let lower = text.to_lowercase();
+        words(&lower).iter().any(|word| CONDITIONS.contains(&word.written(&lower)))
+    };
+    let mut from = 0;
+    let comma_or_but = |text: &str| text.find(", ").into_iter().chain(text.find(" but ")).min();
+    while let Some(at) = comma_or_but(&rest[from..]).map(|at| from + at) {
+        let next = rest[at + 1..].trim_start();
+        let next =
+            ["and ", "but ", "so ", "then "].iter().find_map(|word| next.strip_prefix(word)).unwrap_or(next);
+        from = at + 1;
+        let quotes = rest[..at].matches('"').count();
+        if quotes.is_multiple_of(2) && requests(next) && !has_condition(&rest[..at]) {
+            parts.push(&rest[..at]);
+            rest = next;
+            from = 0;
+        }
+    }
+    parts.push(rest);
+    parts
+}
+
+/// Makes a clause into a sentence.
+fn finished(clause: &str) -> String {
+    let clause = merge::bullet(clause).1.trim();
+    let mut chars = clause.chars();
+    let first = chars.next().map(char::to_uppercase);
+    let mut out: String = first.into_iter().flatten().chain(chars).collect();
+    if !out.ends_with(['.', '!', '?']) {
+        out.push('.');
+    }
+    out
 }
 
 /// Returns the answer at the start of a string, if it is short.
@@ -137,5 +209,35 @@ mod tests {
         assert_eq!(read("That is correct.").approves, Some(true));
         assert_eq!(read("This is not correct.").approves, None);
         assert_eq!(read("Wrong. Refunds belong to returns.").rules, ["Refunds belong to returns."]);
+    }
+
+    #[test]
+    fn every_clause_counts() {
+        let rule = "Refunds belong to returns.";
+        let (upper, _) = TextForm::stated("answer in upper case").unwrap();
+        for (text, right, rules, form) in [
+            ("expected x; answer in upper case", Some("x"), vec![], Some(&upper)),
+            ("answer in upper case; expected x", Some("x"), vec![], Some(&upper)),
+            ("Wrong, answer in upper case. Expected x.", Some("x"), vec![], Some(&upper)),
+            ("expected x but answer in upper case", Some("x"), vec![], Some(&upper)),
+            ("expected x, got y, but use upper case", Some("x"), vec![], Some(&upper)),
+            ("expected x — the answer must be written in upper case", Some("x"), vec![], Some(&upper)),
+            ("expected x; refunds belong to returns", Some("x"), vec![rule], None),
+            ("Refunds belong to returns; use upper case; expected x", Some("x"), vec![rule], Some(&upper)),
+            ("expected x; do not guess", Some("x"), vec!["Do not guess."], None),
+            (
+                "expected x; if it is a name, answer in upper case",
+                Some("x"),
+                vec!["If it is a name, answer in upper case."],
+                None,
+            ),
+        ] {
+            let found = read(text);
+            assert_eq!(found.right.as_deref(), right, "{text}");
+            assert_eq!(found.rules, rules, "{text}");
+            assert_eq!(found.form.as_ref(), form, "{text}");
+        }
+        let found = read("expected Jimmy; end the answer with \"So. Long!\"");
+        assert_eq!(found.form.unwrap().to_string(), "end the answer with \"So. Long!\"");
     }
 }

@@ -3,11 +3,13 @@
 use super::merge;
 use super::node::Node;
 use super::notation;
-use super::records::{Records, is_field_name};
+use super::records::{Records, Values, is_field_name};
 use super::roles::{self, Key, Wish};
 use super::table::Table;
 use super::task::{self, Task};
+use super::told_form;
 use crate::builtin::prompt::{Brief, Question};
+use crate::builtin::text_form::TextForm;
 use crate::builtin::words::sentences;
 
 /// The maximum number of current instructions, and of bytes of each.
@@ -24,6 +26,8 @@ pub(super) struct Material {
     pub(super) tables: Vec<Table>,
     /// Rules in feedback, with the number of times that they occur.
     pub(super) rules: Vec<(String, usize)>,
+    /// Forms of right answers in feedback, each with the inputs of its record.
+    pub(super) forms: Vec<(Values, TextForm)>,
     /// Rules in notes on records that the prompt does not show.
     pub(super) notes: Vec<String>,
     /// Instructions with scores.
@@ -145,8 +149,10 @@ impl Material {
     /// Adds the rules in notes, and returns whether there are any.
     fn add_notes(&mut self, text: &str) -> bool {
         let text: String = text.chars().take(LONGEST_CURRENT).collect();
-        let rules: Vec<String> =
-            merge::split(&text).into_iter().filter(|sentence| merge::is_rule(sentence)).collect();
+        let rules: Vec<String> = merge::split(&text)
+            .into_iter()
+            .filter(|line| merge::is_rule(line) || told_form::states(line))
+            .collect();
         let found = !rules.is_empty();
         // Lists about the same answer become one.
         rules.into_iter().for_each(|rule| {
@@ -173,14 +179,16 @@ impl Material {
         self.shown = !records.list.is_empty() || records.rows.len() > 1;
         self.tried.append(&mut records.tried);
         let learned = task::learn(&records);
-        self.tables = learned.tasks.iter().filter_map(Table::of).collect();
+        let formed = !learned.forms.is_empty();
+        self.tables = learned.tasks.iter().filter_map(|task| Table::of(task, formed)).collect();
         self.tasks = learned.tasks;
         self.rules = learned.rules;
+        self.forms = learned.forms;
     }
 
     /// Returns whether nothing was learned from records.
     pub(super) fn is_untaught(&self) -> bool {
-        self.tasks.is_empty() && self.rules.is_empty() && self.notes.is_empty()
+        self.tasks.is_empty() && self.rules.is_empty() && self.forms.is_empty() && self.notes.is_empty()
     }
 
     /// Returns whether the material fits what an output asks for, in a prompt that says `context`.

@@ -8,7 +8,9 @@ use regex_lite::Regex;
 use super::rules::joined;
 use super::table::Table;
 use super::trial;
-use crate::builtin::words::{sentences, words};
+use crate::builtin::clauses::whole_sentences;
+use crate::builtin::form_rules::FormRule;
+use crate::builtin::words::words;
 
 /// The maximum number of words of a list in an instruction, and in an item of a list that grows.
 pub(super) const MOST_LISTED: usize = 18;
@@ -21,7 +23,7 @@ const MOST_TRIED: usize = 48;
 pub(super) fn split(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
-    for sentence in text.lines().flat_map(|line| sentences(bullet(line).1)) {
+    for sentence in text.lines().flat_map(|line| whole_sentences(bullet(line).1)) {
         if seen.insert(normal(sentence)) {
             found.push(sentence.to_owned());
         }
@@ -78,7 +80,10 @@ struct WordList {
 impl WordList {
     fn read(sentence: &str) -> Option<WordList> {
         static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(r#"^(.*[Ww]hen the .{1,40} mentions )(.+)(, (?:usually )?answer "[^"]+"\.)$"#).ok()
+            const THEN: &str =
+                r#"answer "[^"]+"|(?:answer (?:in|with|without)|(?:start|end) the answer with) .+"#;
+            Regex::new(&format!(r"^(.*[Ww]hen the .{{1,40}} mentions )(.+)(, (?:usually )?(?:{THEN})\.)$"))
+                .ok()
         });
         if let Some((start, answers)) = sentence.split_once("nswer with one of: ") {
             let words: Vec<String> =
@@ -100,12 +105,15 @@ impl WordList {
 }
 
 /// Returns whether one of two sentences takes the place of the other: both list words for the same answer, or the
-/// possible answers, or both state the answer in all other cases.
+/// possible answers, or both state the answer or its form in all other cases.
 pub(super) fn replaces(new: &str, old: &str) -> bool {
     if let (Some(new), Some(old)) = (WordList::read(new), WordList::read(old)) {
         return new.is_about_the_same(&old);
     }
     let fallback = |sentence: &str| {
+        if let Some(form) = FormRule::read(sentence) {
+            return form.is_fallback().then(|| "form".to_owned());
+        }
         let (start, _) = sentence.split_once('"')?;
         let lower = start.to_lowercase();
         ["otherwise, answer ", "in doubt, answer "]

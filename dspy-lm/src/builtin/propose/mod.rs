@@ -24,6 +24,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod text_form;
+mod told_form;
 mod tree;
 mod trial;
 

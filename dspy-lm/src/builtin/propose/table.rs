@@ -48,8 +48,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Creates the table of a task whose answers are labels; `None` if they are not.
-    pub(super) fn of(task: &Task) -> Option<Table> {
+    /// Creates the table of a task whose answers are labels; `None` if they are not. If something is `formed`, so that
+    /// feedback states the form of the answers, they are labels only if most of them occur several times.
+    pub(super) fn of(task: &Task, formed: bool) -> Option<Table> {
         let rows: Vec<_> =
             task.rows.iter().filter_map(|row| Some((&row.inputs, row.right.as_ref()?))).collect();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -64,8 +65,8 @@ impl Table {
         };
         // Of few rows, many may have a label of their own.
         let repeated = match rows.len() {
-            0..=6 => true,
-            7..=20 => counts.len() * 3 <= rows.len() * 2,
+            0..=6 => !formed || counts.len() * 2 <= rows.len(),
+            7..=20 if !formed => counts.len() * 3 <= rows.len() * 2,
             many => counts.len() * 2 <= many,
         };
         let few = counts.len() <= MOST_LABELS && repeated;

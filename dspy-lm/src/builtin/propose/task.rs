@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::feedback::{self, Feedback};
 use super::records::{Record, Records, Values};
 use super::roles::{self, Key};
+use crate::builtin::text_form::TextForm;
 
 /// The share of the highest score from which an answer counts as right.
 const RIGHT: f64 = 0.9;
@@ -35,6 +36,8 @@ pub(super) struct Learned {
     pub(super) tasks: Vec<Task>,
     /// Rules stated in feedback, each with the number of times that it occurs, the most frequent first.
     pub(super) rules: Vec<(String, usize)>,
+    /// Forms of right answers that feedback states, each with the inputs of its record.
+    pub(super) forms: Vec<(Values, TextForm)>,
 }
 
 /// Sorts out which answers are right.
@@ -66,6 +69,14 @@ pub(super) fn learn(records: &Records) -> Learned {
     for record in &list {
         let told: Vec<Feedback> = record.feedback.iter().map(|text| feedback::read(text)).collect();
         told.iter().for_each(|told| add_rules(&told.rules));
+        let mut form: Option<TextForm> = None;
+        told.iter().filter_map(|told| told.form.as_ref()).for_each(|told| match &mut form {
+            Some(form) => form.set(told),
+            None => form = Some(told.clone()),
+        });
+        learned
+            .forms
+            .extend(form.map(|form| (record.inputs.iter().take(MOST_INPUTS).cloned().collect(), form)));
         for (output, row) in rows(record, &told, scale, &known) {
             if !tasks.contains_key(&output) {
                 order.push(output.clone());
@@ -74,7 +85,11 @@ pub(super) fn learn(records: &Records) -> Learned {
             task.rows.push(row);
         }
     }
-    records.feedback.iter().for_each(|text| add_rules(&feedback::read(text).rules));
+    for text in &records.feedback {
+        let told = feedback::read(text);
+        add_rules(&told.rules);
+        learned.forms.extend(told.form.map(|form| (Values::new(), form)));
+    }
     rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     learned.rules = rules;
     order.sort_by_key(|output| std::cmp::Reverse(tasks[output].rows.len()));

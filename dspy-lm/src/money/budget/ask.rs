@@ -75,7 +75,7 @@ fn prompt(request: &Request) -> u64 {
 fn of_message(message: &Message) -> u64 {
     match &message.content {
         Content::Text(text) => text.len() as u64,
-        Content::ToolResult { id, text } => (id.len() + text.len()) as u64,
+        Content::ToolResult { id, text, parts } => (id.len() + text.len()) as u64 + of_parts(parts),
         Content::Calls { text, calls, opaque } => {
             let calls = calls.iter().map(|call| {
                 let id = call.id.as_deref().map_or(0, str::len);
@@ -85,14 +85,16 @@ fn of_message(message: &Message) -> u64 {
             let given = opaque.as_ref().map_or(0, |given| given.to_string().len());
             (text.len() + given) as u64 + calls.sum::<u64>()
         }
-        Content::Parts(parts) => parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.len() as u64,
-                Part::Media(media) => of_media(media),
-            })
-            .sum(),
+        Content::Parts(parts) => of_parts(parts),
     }
+}
+
+fn of_parts(parts: &[Part]) -> u64 {
+    let of_part = |part: &Part| match part {
+        Part::Text(text) => text.len() as u64,
+        Part::Media(media) => of_media(media),
+    };
+    parts.iter().map(of_part).sum()
 }
 
 fn of_media(media: &Media) -> u64 {

@@ -52,6 +52,9 @@ pub(super) fn judge(budget: &Budget, picodollars: Option<u64>, state: &State, as
     let (spent, open) = (&state.spent, &state.open);
     let one = Amount { calls: 1, ..Amount::default() };
     let mut wait = false;
+    if budget.has_invalid_usd() {
+        return Verdict::Exceeds(BudgetRefusal::Limit(Limit::Usd), one);
+    }
     if let Some(most) = budget.calls {
         let rest = Rest::new(most, spent.calls, open.calls);
         if rest.unspent == 0 {

@@ -56,10 +56,24 @@ fn blocks(message: &Message, source: Source<'_>, images: bool) -> Result<Vec<Val
                 text(said).into_iter().chain(calls.iter().map(call)).collect()
             }
         },
-        Content::ToolResult { id, text } => {
-            vec![json!({"type": "tool_result", "tool_use_id": &**id, "content": &**text})]
+        Content::ToolResult { id, text, parts } => {
+            let content = match &**parts {
+                [] => json!(&**text),
+                parts => parts.iter().filter_map(|part| result_part(part, images)).collect(),
+            };
+            vec![json!({"type": "tool_result", "tool_use_id": &**id, "content": content})]
         }
     })
+}
+
+/// Returns a part of a tool's result. Media that the model does not take are placeholders: the request is not refused
+/// because of what a tool has returned.
+fn result_part(part: &Part, images: bool) -> Option<Value> {
+    let block = match part {
+        Part::Media(media) => self::media(media, images).ok(),
+        Part::Text(_) => None,
+    };
+    block.or_else(|| text(&part.shown()))
 }
 
 /// Returns a block of the model in a form that can be sent back; `None` if the API would refuse it, as for some

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::protocols::wire::{Source, arguments_object};
+use crate::protocols::wire::{Source, arguments_object, media_title};
 use crate::{Content, Media, MediaKind, Message, Part, Role, ToolCall};
 
 /// Returns the conversation as turns of two roles. System messages are omitted, and consecutive turns of one role are
@@ -12,9 +12,18 @@ use crate::{Content, Media, MediaKind, Message, Part, Role, ToolCall};
 pub(super) fn turns(messages: &[Message], source: Source<'_>, images: bool) -> Result<Vec<Value>, String> {
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
     let mut called = Called::default();
-    for message in messages.iter().filter(|message| message.role != Role::System) {
+    let conversation: Vec<_> = messages.iter().filter(|message| message.role != Role::System).collect();
+    for (index, message) in conversation.iter().enumerate() {
         let role = if message.role == Role::Assistant { "model" } else { "user" };
-        let parts = parts(message, source, images, &mut called)?;
+        let mut parts = parts(message, source, images, &mut called)?;
+        // The results of parallel calls come first, then the media in them.
+        let is_result = |message: &&Message| matches!(message.content, Content::ToolResult { .. });
+        if is_result(message) && !conversation.get(index + 1).is_some_and(is_result) {
+            let results =
+                conversation[..=index].iter().rev().take_while(|message| is_result(message)).count();
+            let results = &conversation[index + 1 - results..=index];
+            parts.extend(results.iter().flat_map(|result| result_media(result, images)));
+        }
         match turns.last_mut() {
             Some((last, content)) if *last == role => content.extend(parts),
             _ => turns.push((role, parts)),
@@ -75,7 +84,7 @@ fn parts<'m>(
                 }
             }
         }
-        Content::ToolResult { id, text } => {
+        Content::ToolResult { id, text, .. } => {
             let name = called.names.get(&**id).copied().unwrap_or(id);
             let result = serde_json::from_str(text).ok().filter(Value::is_object);
             let result = result.unwrap_or_else(|| json!({"result": &**text}));
@@ -86,6 +95,19 @@ fn parts<'m>(
             vec![json!({"functionResponse": response})]
         }
     })
+}
+
+/// Returns the media in a tool's result, below a line that says where they belong. Those that the model does not take
+/// are left out; the result itself has a placeholder for each.
+fn result_media(message: &Message, images: bool) -> Vec<Value> {
+    let Content::ToolResult { id, parts, .. } = &message.content else { return Vec::new() };
+    let media = parts.iter().filter_map(|part| match part {
+        Part::Media(media) => self::media(media, images).ok(),
+        Part::Text(_) => None,
+    });
+    let media: Vec<Value> = media.collect();
+    let title = (!media.is_empty()).then(|| json!({"text": media_title(id)}));
+    title.into_iter().chain(media).collect()
 }
 
 fn media(media: &Media, images: bool) -> Result<Value, String> {

@@ -1,13 +1,15 @@
 //! Encoding of a request's body.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::source;
 use super::tools::{self, Calls, Thinking, WireTool};
 use crate::protocols::dialect::{Dialect, Seed, TokenLimit};
-use crate::protocols::wire::{Format, Source};
-use crate::{Content, Detail, MediaKind, Message, Part, PromptCache, Request};
+use crate::protocols::wire::{Format, Source, media_title};
+use crate::{Content, Detail, MediaKind, Message, Part, PromptCache, Request, Role};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -80,7 +82,7 @@ enum TurnContent<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum TurnPart<'a> {
-    Text { text: &'a str },
+    Text { text: Cow<'a, str> },
     ImageUrl { image_url: ImageUrl<'a> },
     InputAudio { input_audio: InputAudio<'a> },
     File { file: FileData<'a> },
@@ -137,11 +139,7 @@ pub(super) fn body(
     let thinking = Thinking::new(params.reasoning_effort, dialect.effort);
     let body = Body {
         model,
-        messages: request
-            .messages
-            .iter()
-            .map(|message| turn(message, dialect, source(model)))
-            .collect::<Result<_, _>>()?,
+        messages: turns(&request.messages, dialect, source(model))?,
         temperature: sampling(params.temperature),
         top_p: sampling(params.top_p),
         max_tokens: limit(TokenLimit::MaxTokens),
@@ -179,6 +177,51 @@ fn merge(members: &mut Map<String, Value>, extra: &Map<String, Value>) {
     members.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
 }
 
+/// Returns the conversation. Results of tools are text here: the media in them follow in a message of the user.
+fn turns<'m>(
+    messages: &'m [Message],
+    dialect: Dialect,
+    source: Source<'_>,
+) -> serde_json::Result<Vec<Turn<'m>>> {
+    let mut turns = Vec::with_capacity(messages.len());
+    let mut media = Vec::new();
+    for message in messages {
+        if !matches!(message.content, Content::ToolResult { .. }) {
+            turns.extend(of_user(&mut media));
+        }
+        turns.push(turn(message, dialect, source)?);
+        if let Content::ToolResult { id, parts, .. } = &message.content {
+            media.extend(result_media(id, parts, dialect));
+        }
+    }
+    turns.extend(of_user(&mut media));
+    Ok(turns)
+}
+
+/// Returns the parts as a message of the user.
+fn of_user<'m>(parts: &mut Vec<TurnPart<'m>>) -> Option<Turn<'m>> {
+    if parts.is_empty() {
+        return None;
+    }
+    let content = Some(TurnContent::Parts(std::mem::take(parts)));
+    Some(Turn {
+        role: Role::User.as_str(),
+        content,
+        tool_calls: None,
+        reasoning_details: None,
+        tool_call_id: None,
+    })
+}
+
+/// Returns the media in a tool's result, below a line that says where they belong. Those that the model does not take
+/// are left out; the result itself has a placeholder for each.
+fn result_media<'m>(id: &str, parts: &'m [Part], dialect: Dialect) -> Vec<TurnPart<'m>> {
+    let media = parts.iter().filter(|part| matches!(part, Part::Media(_)));
+    let media: Vec<_> = media.filter_map(|part| self::part(part, dialect).ok()).collect();
+    let title = (!media.is_empty()).then(|| TurnPart::Text { text: media_title(id).into() });
+    title.into_iter().chain(media).collect()
+}
+
 fn turn<'m>(message: &'m Message, dialect: Dialect, source: Source<'_>) -> serde_json::Result<Turn<'m>> {
     let mut turn = Turn {
         role: message.role.as_str(),
@@ -199,7 +242,7 @@ fn turn<'m>(message: &'m Message, dialect: Dialect, source: Source<'_>) -> serde
             // Some servers refuse an empty string beside calls; all accept `null`.
             Some(TurnContent::Text(text)).filter(|_| !text.is_empty())
         }
-        Content::ToolResult { id, text } => {
+        Content::ToolResult { id, text, .. } => {
             turn.tool_call_id = Some(id);
             Some(TurnContent::Text(text))
         }
@@ -217,7 +260,7 @@ pub fn message_value(message: &Message) -> serde_json::Result<Value> {
 
 fn part(part: &Part, dialect: Dialect) -> serde_json::Result<TurnPart<'_>> {
     let media = match part {
-        Part::Text(text) => return Ok(TurnPart::Text { text }),
+        Part::Text(text) => return Ok(TurnPart::Text { text: Cow::Borrowed(text) }),
         Part::Media(media) => media,
     };
     Ok(match media.kind {

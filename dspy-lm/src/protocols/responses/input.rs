@@ -26,8 +26,12 @@ pub(super) fn items(messages: &[Message], source: Source<'_>, images: bool) -> R
                     items.extend(calls.iter().map(call));
                 }
             },
-            Content::ToolResult { id, text } => {
-                items.push(json!({"type": "function_call_output", "call_id": &**id, "output": &**text}));
+            Content::ToolResult { id, text, parts } => {
+                let output = match &**parts {
+                    [] => json!(&**text),
+                    parts => parts.iter().map(|part| result_part(part, images)).collect(),
+                };
+                items.push(json!({"type": "function_call_output", "call_id": &**id, "output": output}));
             }
         }
     }
@@ -37,6 +41,12 @@ pub(super) fn items(messages: &[Message], source: Source<'_>, images: bool) -> R
 fn call(call: &ToolCall) -> Value {
     json!({"type": "function_call", "call_id": call.id.as_deref().unwrap_or_default(), "name": call.name,
         "arguments": arguments_text(&call.arguments)})
+}
+
+/// Returns a part of a tool's result. Media that the model does not take are placeholders: the request is not refused
+/// because of what a tool has returned.
+fn result_part(part: &Part, images: bool) -> Value {
+    self::part(part, images).unwrap_or_else(|_| json!({"type": "input_text", "text": &*part.shown()}))
 }
 
 fn part(part: &Part, images: bool) -> Result<Value, String> {

@@ -27,6 +27,11 @@ use crate::protocols::openai::Chat;
 use crate::protocols::responses::Responses;
 use crate::{Lm, Protocol, Request, Response};
 
+/// Returns the line above the media in a tool's result, for endpoints that take them outside of it.
+pub(crate) fn media_title(call: &str) -> String {
+    format!("In the result of the call {call}:")
+}
+
 /// The encoder and decoder of one protocol, for one model.
 pub(crate) trait Codec: std::fmt::Debug + Send + Sync + 'static {
     /// The protocol's part of the decoder for streamed replies.

@@ -14,7 +14,7 @@ pub(super) struct Limits {
     pub(super) time: Option<Duration>,
 }
 
-/// What a run may spend on queries, and what it has.
+/// The limits of a run, and its use of them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limits: Limits,

@@ -68,7 +68,7 @@ pub struct Rlm<S> {
     signature: std::marker::PhantomData<fn() -> S>,
 }
 
-/// What a run needs at every depth.
+/// The parts of a run that all depths share.
 #[derive(Clone)]
 struct Core {
     tools: Arc<[Tool]>,

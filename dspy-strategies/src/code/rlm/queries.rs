@@ -25,7 +25,7 @@ pub(super) struct Queries {
     pub(super) default: Lm,
     pub(super) named: BTreeMap<String, Lm>,
     pub(super) budget: Arc<Budget>,
-    /// The answers by model and prompt: asked again, a question costs nothing.
+    /// The answers by model and prompt, so that a repeated question costs nothing.
     known: Mutex<HashMap<(String, String), String>>,
 }
 

@@ -1,0 +1,177 @@
+//! Servers that are processes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspy_base::locks::MutexExt as _;
+use rmcp::RoleClient;
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::guard::{Fault, Watch};
+
+/// The time for a process to end after its input has been closed.
+const TO_END: Duration = Duration::from_secs(2);
+
+/// The time in which a process that has closed its output is expected to end.
+const TO_REPORT: Duration = Duration::from_millis(300);
+
+/// The number of bytes of the error output that are kept.
+const KEPT: usize = 2 * 1024;
+
+/// A process whose messages are lines of its input and output. It is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    input: Arc<Mutex<Option<ChildStdin>>>,
+    output: BufReader<ChildStdout>,
+    line: Vec<u8>,
+    errors: Arc<std::sync::Mutex<Vec<u8>>>,
+    watch: Arc<Watch>,
+    max_line: usize,
+    /// The time to write a message. A process that does not read its input is given up.
+    to_write: Duration,
+}
+
+impl Process {
+    pub(crate) fn start(
+        command: &mut Command,
+        watch: Arc<Watch>,
+        max_line: usize,
+        to_write: Duration,
+    ) -> io::Result<Self> {
+        use std::process::Stdio;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let missing = || io::Error::other("the process has no pipes");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = child.stdout.take().ok_or_else(missing)?;
+        let errors = Arc::default();
+        tokio::spawn(keep_errors(child.stderr.take().ok_or_else(missing)?, Arc::clone(&errors)));
+        let (input, output) = (Arc::new(Mutex::new(Some(input))), BufReader::new(output));
+        Ok(Process { child, input, output, line: Vec::new(), errors, watch, max_line, to_write })
+    }
+
+    /// Reads a line into `line`. Returns whether there is one; `line` is kept if the future is dropped.
+    async fn read_line(&mut self) -> bool {
+        loop {
+            let Ok(available) = self.output.fill_buf().await else { return false };
+            if available.is_empty() {
+                return false;
+            }
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(available.len(), |end| end + 1);
+            if self.line.len() + taken > self.max_line {
+                self.watch.end(Fault::Limit(format!(
+                    "a message of more than {} bytes; raise `max_message_bytes`",
+                    self.max_line
+                )));
+                return false;
+            }
+            self.line.extend_from_slice(&available[..taken]);
+            self.output.consume(taken);
+            if end.is_some() {
+                return true;
+            }
+        }
+    }
+
+    /// Records the end of the process.
+    async fn ended(&mut self) {
+        let status = timeout(TO_REPORT, self.child.wait()).await;
+        // The task that reads the error output may be behind.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut cause = match status {
+            Ok(Ok(status)) => format!("the process ended ({status})"),
+            _ => "the process closed its output".to_owned(),
+        };
+        let errors = String::from_utf8_lossy(&self.errors.lock_any()).trim().to_owned();
+        if !errors.is_empty() {
+            cause.push_str("; its last error output: ");
+            cause.push_str(&errors);
+        }
+        self.watch.end(Fault::Ended(cause));
+    }
+}
+
+/// Keeps the end of the error output.
+async fn keep_errors(mut errors: ChildStderr, kept: Arc<std::sync::Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = errors.read(&mut buffer).await {
+        let mut kept = kept.lock_any();
+        kept.extend_from_slice(&buffer[..length]);
+        let surplus = kept.len().saturating_sub(KEPT);
+        kept.drain(..surplus);
+    }
+}
+
+impl Transport<RoleClient> for Process {
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let (input, limit, watch) = (self.input.clone(), self.to_write, self.watch.clone());
+        async move {
+            let mut message = serde_json::to_vec(&item)?;
+            message.push(b'\n');
+            let mut input = input.lock().await;
+            let Some(pipe) = input.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
+            let written = timeout(limit, async {
+                pipe.write_all(&message).await?;
+                pipe.flush().await
+            });
+            let written = written.await.unwrap_or_else(|_| {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the process does not read its input"))
+            });
+            if let Err(error) = &written {
+                // A part of a message may have been written.
+                *input = None;
+                // If the process has ended, its end says more.
+                tokio::time::sleep(TO_REPORT * 2).await;
+                watch.end(Fault::Ended(error.to_string()));
+            }
+            written
+        }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        loop {
+            if !self.read_line().await {
+                if self.watch.fault().is_none() {
+                    self.ended().await;
+                }
+                return None;
+            }
+            let message = serde_json::from_slice(self.line.trim_ascii());
+            let blank = self.line.trim_ascii().is_empty();
+            self.line.clear();
+            match message {
+                Ok(message) => return Some(message),
+                // Many servers print other lines to their output.
+                Err(_) if blank || self.watch.unasked() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        // A write in flight holds the lock; the process is killed then.
+        if let Ok(mut input) = self.input.try_lock() {
+            *input = None;
+            if self.watch.fault().is_none() && timeout(TO_END, self.child.wait()).await.is_ok() {
+                return Ok(());
+            }
+        }
+        self.child.kill().await
+    }
+}

@@ -1,0 +1,9 @@
+use dspy::prelude::*;
+
+/// Searches.
+#[tool]
+async fn search(query: impl Into<String>) -> String {
+    query.into()
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use dspy::prelude::*;
+
+struct Archive;
+
+#[tool]
+impl Archive {
+    fn helper(&self) {}
+}
+
+fn main() {}

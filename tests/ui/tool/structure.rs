@@ -1,0 +1,9 @@
+use dspy::prelude::*;
+
+/// Searches.
+#[tool]
+struct Search {
+    query: String,
+}
+
+fn main() {}

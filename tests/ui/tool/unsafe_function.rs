@@ -1,0 +1,9 @@
+use dspy::prelude::*;
+
+/// Searches.
+#[tool]
+async unsafe fn search(query: String) -> String {
+    query
+}
+
+fn main() {}
