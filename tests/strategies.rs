@@ -172,13 +172,25 @@ fn a_strategy_must_ask_for_what_its_signature_has() {
         (own().without("stars"), "`stars`: the field of the signature is missing"),
         (own().without("stars").append(text(Role::Output, "stars")), "`stars`: it has another type"),
         (own().without("product").append(text(Role::Output, "product")), "`product`: it has another role"),
-        (own().append(text(Role::Input, "mood")), "`mood`: the signature has no such input"),
         (own().append(text(Role::Output, "judgement")), "`judgement`: two fields have this name"),
     ] {
         let message = error(spec);
         assert!(message.contains(expected), "{message}");
     }
     assert!(Predict::<Review>::over(own().prepend(text(Role::Output, "plan"))).is_ok());
+}
+
+#[tokio::test]
+async fn values_of_further_inputs_are_passed_to_the_call() {
+    let (lm, model) = scripted(&[reply("Good", "4", "1")]);
+    let spec = (**Review::spec()).clone().append(FieldSpec::text(Role::Input, "mood", ""));
+    let review = Predict::<Review>::over(spec).unwrap().with_lm(lm);
+    let missing = review.call("a").await.unwrap_err();
+    assert_eq!(missing.to_string(), "field `mood`: the input is missing");
+    assert_eq!(review.call_with("a", [("mood", "grim")]).await.unwrap().stars, 4);
+    assert!(model.requests()[0].messages.last().unwrap().text().contains("[[ ## mood ## ]]\ngrim"));
+    let unknown = review.call_with("a", [("mood", "grim"), ("tone", "low")]).await.unwrap_err();
+    assert!(unknown.to_string().starts_with("field `tone`: no such input"), "{unknown}");
 }
 
 #[tokio::test]
