@@ -259,3 +259,26 @@ async fn a_budget_around_the_program_holds_for_queries() {
     let error = Budget::calls(2).scope(rlm.call("x")).await.unwrap_err();
     assert!(error.is_outage(), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_run_that_is_repeated_from_a_cache_has_the_same_prompts() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let lm = Lm::from_fn(move |request: Request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let prompt = text(&request);
+            match (prompt.contains("[[ ## code ## ]]"), prompt.contains("Turn 1")) {
+                (true, false) => turn("llm_query {\"prompt\": \"a\"}"),
+                (true, true) => turn("submit {\"number\": 1}"),
+                (false, _) => "A".to_owned(),
+            }
+        }
+    });
+    let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap().max_tokens(100_000);
+    rlm.set_lm(lm.cache(&dspy::lm::Cache::new()));
+    rlm.call("x").await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    rlm.call("x").await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3, "the budget that the model sees is the same");
+}

@@ -332,20 +332,102 @@ async fn tools_that_panic_hang_or_flood_are_bounded_observations() {
 
 #[tokio::test]
 async fn calls_of_a_turn_run_in_parallel_and_stay_in_order() {
-    let slow = Tool::new("slow", "", |City { city }: City| async move {
-        tokio::time::sleep(Duration::from_millis(if city == "a" { 200 } else { 100 })).await;
-        city
+    // Each call waits until all three run; the first one ends last.
+    let (all, last) = (Arc::new(tokio::sync::Barrier::new(3)), Arc::new(tokio::sync::Notify::new()));
+    let slow = Tool::new("slow", "", move |City { city }: City| {
+        let (all, last) = (all.clone(), last.clone());
+        async move {
+            all.wait().await;
+            match city.as_str() {
+                "a" => last.notified().await,
+                "c" => last.notify_one(),
+                _ => {}
+            }
+            city
+        }
     });
     let calls: Vec<_> = ["a", "b", "c"].map(|city| call("slow", json!({"city": city}))).to_vec();
     let script = script_of([turn("All.", json!(calls)), turn("Done.", json!([finish()]))]);
     let mut agent = ReAct::<Umbrella>::new([slow]).unwrap();
     agent.set_lm(Lm::shared(script));
-    let started = Instant::now();
     let output = agent.call("?").await.unwrap();
-    assert!(started.elapsed() < Duration::from_millis(390), "{:?}", started.elapsed());
     let log: Trajectory = output.added_as("trajectory").unwrap();
     let texts: Vec<_> = log.turns[0].results.iter().map(|result| result.text.as_str()).collect();
     assert_eq!(texts, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn agents_do_not_nest_without_end() {
+    // An agent whose only tool is an agent like itself.
+    fn ask(depth: Arc<AtomicUsize>) -> Tool {
+        Tool::new("ask", "Asks another agent.", move |City { city }: City| {
+            let depth = depth.clone();
+            let work: dspy::lm::BoxFuture<'static, Result<String, String>> = Box::pin(async move {
+                depth.fetch_add(1, Ordering::SeqCst);
+                let mut inner = ReAct::<Settle>::new([ask(depth)]).map_err(|error| error.to_string())?;
+                inner.set_lm(asking());
+                inner.call(city).await.map(|output| output.report.clone()).map_err(|error| error.to_string())
+            });
+            work
+        })
+    }
+    fn asking() -> Lm {
+        Lm::from_fn(|request: Request| async move {
+            let text = text(&request);
+            match text.rsplit_once("-> ") {
+                None => turn("Ask.", json!([call("ask", json!({"city": "?"}))])),
+                Some((_, result)) => {
+                    let line = result.lines().next().unwrap_or_default();
+                    turn("Pass on.", json!([call("finish", json!({ "report": line }))]))
+                }
+            }
+        })
+    }
+    let depth = Arc::new(AtomicUsize::new(0));
+    let mut agent = ReAct::<Settle>::new([ask(depth.clone())]).unwrap();
+    agent.set_lm(asking());
+    let output = agent.call("?").await.unwrap();
+    assert!(output.report.contains("agents call one another 8 deep"), "{}", output.report);
+    assert_eq!(depth.load(Ordering::SeqCst), 8);
+}
+
+#[tokio::test]
+async fn a_run_that_is_repeated_from_a_cache_is_the_same() {
+    // Limits and compaction count the tokens of cached replies, so that the second run makes no other request.
+    let read =
+        Tool::new("read", "", |City { city }: City| async move { format!("{city} {}", "word ".repeat(400)) });
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let lm = Lm::from_fn(move |request: Request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let prompt = text(&request);
+            if prompt.contains("[[ ## summary ## ]]") {
+                return "[[ ## summary ## ]]\nRead.".to_owned();
+            }
+            if prompt.contains("[[ ## reasoning ## ]]") {
+                return "[[ ## reasoning ## ]]\n.\n\n[[ ## cities ## ]]\n[]\n\n[[ ## millimetres ## ]]\n0"
+                    .to_owned();
+            }
+            turn("Read.", json!([call("read", json!({"city": prompt.len().to_string()}))]))
+        }
+    });
+    let cache = dspy::lm::Cache::new();
+    let mut agent =
+        ReAct::<Umbrella>::new([read]).unwrap().context_tokens(1_500).max_turns(8).max_tokens(6_000);
+    agent.set_lm(lm.cache(&cache));
+    let first = agent.call("?").await.unwrap();
+    let made = calls.load(Ordering::SeqCst);
+    let second = agent.call("?").await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), made, "all replies came from the cache");
+    let told = |output: &Prediction<UmbrellaOutput>| {
+        (
+            output.added_as::<String>("termination").unwrap(),
+            output.added_as::<Trajectory>("trajectory").unwrap(),
+        )
+    };
+    assert_eq!(told(&first), told(&second));
+    assert_eq!(told(&first).0, "max_tokens");
 }
 
 #[tokio::test]
@@ -378,7 +460,7 @@ async fn an_error_of_the_context_window_shortens_the_log_once_and_the_whole_log_
 }
 
 #[tokio::test]
-async fn agents_are_tools_and_do_not_nest_without_end() {
+async fn agents_are_tools_whose_usage_counts() {
     let inner_reply = turn("Known.", json!([finish()]));
     let mut inner = ReAct::<Umbrella>::new([weather()]).unwrap().max_turns(3);
     inner.set_lm(Lm::scripted([inner_reply]));

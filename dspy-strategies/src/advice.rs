@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use dspy_core::Result;
 use dspy_core::evaluate::Score;
 use dspy_core::predict::Predictor;
 use dspy_core::program::{HasPredictors, Trace, hold_trace, register_copy};
 use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
-use dspy_core::{Error, Result};
 use serde_json::Value;
+
+use crate::text::clipped;
 
 /// The largest number of bytes of an attempt that the model sees: of each value, and of all steps.
 const MOST_OF_VALUE: usize = 4_000;
@@ -37,7 +39,7 @@ pub(crate) fn advisor() -> Predictor {
 pub(crate) struct Attempted<'a> {
     pub(crate) trace: &'a Trace,
     /// The score, or the error that ended the attempt.
-    pub(crate) outcome: Result<&'a Score, &'a Error>,
+    pub(crate) outcome: Result<Score, String>,
     pub(crate) wanted: f64,
 }
 
@@ -46,7 +48,7 @@ impl Attempted<'_> {
         let mut text = String::new();
         for (index, step) in self.trace.steps.iter().enumerate() {
             let returned = match &step.error {
-                Some(error) => format!("error: {}", clipped(error)),
+                Some(error) => format!("error: {}", shortened(error)),
                 None => shown(&step.outputs),
             };
             let line = format!(
@@ -65,16 +67,16 @@ impl Attempted<'_> {
     }
 
     pub(crate) fn outcome(&self) -> String {
-        let score = match self.outcome {
-            Err(error) => return format!("The attempt failed: {}", clipped(&error.to_string())),
+        let score = match &self.outcome {
+            Err(error) => return format!("The attempt failed: {}", shortened(error)),
             Ok(score) => score,
         };
         let mut text = format!("The reward was {}; wanted is at least {}.", score.value, self.wanted);
         if let Some(feedback) = &score.feedback {
-            text.push_str(&format!(" {}", clipped(feedback)));
+            text.push_str(&format!(" {}", shortened(feedback)));
         }
         for (path, feedback) in &score.predictors {
-            text.push_str(&format!("\nAbout `{path}`: {}", clipped(feedback)));
+            text.push_str(&format!("\nAbout `{path}`: {}", shortened(feedback)));
         }
         text
     }
@@ -142,7 +144,7 @@ fn described(program: &impl HasPredictors) -> String {
             fields.map(|field| field.name().to_owned()).collect::<Vec<_>>().join(", ")
         };
         let (inputs, outputs) = (names(&mut spec.inputs()), names(&mut spec.outputs()));
-        let instruction = clipped(predictor.instruction());
+        let instruction = shortened(predictor.instruction());
         text.push_str(&format!("- `{path}`: {inputs} -> {outputs}. {instruction}\n"));
     }
     text
@@ -152,20 +154,15 @@ pub(crate) fn shown(values: &Values) -> String {
     let mut text = String::new();
     for (name, value) in values {
         let value = match value {
-            Value::String(text) => clipped(text),
-            other => clipped(&other.to_string()),
+            Value::String(text) => shortened(text),
+            other => shortened(&other.to_string()),
         };
         text.push_str(&format!("  {name}: {value}\n"));
     }
     text.trim_end().to_owned()
 }
 
-/// Returns a string without the middle of what is too long.
-pub(crate) fn clipped(text: &str) -> String {
-    if text.len() <= MOST_OF_VALUE {
-        return text.to_owned();
-    }
-    let half = MOST_OF_VALUE / 2;
-    let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
-    format!("{} […] {}", &text[..head], &text[tail..])
+/// Returns a string as the model sees it: without the middle of what is too long.
+pub(crate) fn shortened(text: &str) -> String {
+    clipped(text, MOST_OF_VALUE)
 }

@@ -12,7 +12,7 @@ use dspy_core::program::{HasPredictors, HasShape, Module, Trace, TraceStep, hold
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::{Error, Result};
 
-use crate::advice::{clipped, shown, with_notes};
+use crate::advice::{shortened, shown, with_notes};
 use crate::replay::Replay;
 use crate::visit::visits_fields;
 
@@ -329,7 +329,7 @@ where
 }
 
 fn note(last: Option<&TraceStep>, message: &str) -> String {
-    let message = clipped(message);
+    let message = shortened(message);
     match last {
         Some(step) => format!("You returned\n{}\nwhich was refused: {message}", shown(&step.outputs)),
         None => format!("An attempt was refused: {message}"),

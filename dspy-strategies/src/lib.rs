@@ -28,6 +28,7 @@
 
 mod advice;
 mod assertions;
+mod attempts;
 mod best_of_n;
 mod code;
 mod debate;
@@ -41,6 +42,7 @@ mod replay;
 mod reward;
 mod sampling;
 mod self_consistency;
+mod text;
 mod visit;
 
 pub use assertions::{Assert, Backtrack, ConstraintFailed, Suggest};

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use dspy_core::Result;
 use dspy_core::evaluate::{Metric, SharedMetric};
 use dspy_core::lm::Lm;
 use dspy_core::predict::{Prediction, Predictor};
-use dspy_core::program::{HasShape, HeldTrace, Module, Settings, hold_trace};
+use dspy_core::program::{HasPredictors, HasShape, Module};
 use dspy_core::signature::shape::Depth as DepthOf;
-use dspy_core::{Error, Result};
 
-use crate::advice::{Attempted, advise, advisor, with_notes};
-use crate::reward::rewarded;
+use crate::advice::{Attempted, advise, advisor};
+use crate::attempts::{Attempts, Learn, attempts_setters};
 use crate::visit::visits_fields;
 
 /// A strategy that runs a program until its reward reaches a threshold. After each insufficient attempt a model finds the
@@ -45,10 +45,8 @@ use crate::visit::visits_fields;
 /// [`Prediction::added`] has the `reward` and the number of `attempts`.
 pub struct Refine<M: Module> {
     module: M,
-    attempts: usize,
+    attempts: Attempts,
     reward: SharedMetric<M::Input, M::Output>,
-    threshold: f64,
-    max_failures: Option<usize>,
     advisor: Predictor,
 }
 
@@ -59,26 +57,13 @@ impl<M: Module<Input: Sync + 'static, Output: Sync + 'static>> Refine<M> {
         attempts: usize,
         reward: impl Metric<M::Input, M::Output, K> + 'static,
     ) -> Self {
-        let (attempts, reward) = (attempts.max(1), SharedMetric::new(reward));
-        Refine { module, attempts, reward, threshold: 1.0, max_failures: None, advisor: advisor() }
+        let (attempts, reward) = (Attempts::new(attempts), SharedMetric::new(reward));
+        Refine { module, attempts, reward, advisor: advisor() }
     }
 }
 
 impl<M: Module> Refine<M> {
-    /// Sets the reward that is enough. Default: 1.
-    #[must_use]
-    pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = threshold;
-        self
-    }
-
-    /// Sets the number of attempts that may fail, which are told to the advisor as well. Default: all but one.
-    /// Failures of the endpoint or of the configuration are errors of the whole call.
-    #[must_use]
-    pub fn max_failures(mut self, failures: usize) -> Self {
-        self.max_failures = Some(failures);
-        self
-    }
+    attempts_setters!();
 
     /// Sets the model that advises. Default: that of the first predictor of the program which has one, otherwise that
     /// of the settings.
@@ -97,78 +82,44 @@ where
     type Output = M::Output;
 
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
-        let mut advice: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut best: Option<(f64, Prediction<M::Output>, HeldTrace)> = None;
-        let mut failures = crate::sampling::Failures::new("Refine", self.attempts, self.max_failures);
-        let mut made = 0;
-        for attempt in 0..self.attempts {
-            made += 1;
-            let advised = (!advice.is_empty())
-                .then(|| with_notes(&self.module, |path| advice.get(path).map(|advice| notes(advice))));
-            let program = advised.as_ref().unwrap_or(&self.module);
-            let settings = Settings::new().sample(attempt as u64);
-            let (result, held) = hold_trace(settings.scope(program.call(input.clone()))).await;
-            let trace = held.trace();
-            let failed: Error;
-            let score;
-            let outcome = match result {
-                Ok(prediction) => {
-                    score = rewarded("Refine", &self.reward, &input, &prediction, &trace).await?;
-                    let enough = score.value >= self.threshold;
-                    if best.as_ref().is_none_or(|(best, ..)| score.value > *best) {
-                        best = Some((score.value, prediction, held));
-                    }
-                    if enough {
-                        break;
-                    }
-                    Ok(&score)
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    failures.push(error)?;
-                    failed = Error::other(text);
-                    Err(&failed)
-                }
-            };
-            if attempt + 1 < self.attempts {
-                let attempted = Attempted { trace: &trace, outcome, wanted: self.threshold };
-                for (path, text) in self.advice(program, &attempted).await? {
-                    advice.entry(path).or_default().push(text);
-                }
-            }
-        }
-        let Some((reward, prediction, trace)) = best else { return Err(failures.none_left()) };
-        trace.keep();
-        Ok(prediction.with_added("reward", reward).with_added("attempts", made))
+        let learned = Advice { advisor: &self.advisor, given: BTreeMap::new() };
+        self.attempts.run("Refine", &self.module, &self.reward, input, learned).await
     }
 }
 
-impl<M: Module> Refine<M> {
-    /// Requests advice. A reply that cannot be read is no advice: the next attempt is then another sample.
-    async fn advice(&self, program: &M, attempted: &Attempted<'_>) -> Result<Vec<(String, String)>> {
-        match advise(&self.advisor, program, attempted).await {
-            Err(error) if error.is_outage() || error.is_configuration() => Err(error),
-            advice => Ok(advice.unwrap_or_default()),
-        }
-    }
+/// The advice so far, by the path of the predictor.
+struct Advice<'a> {
+    advisor: &'a Predictor,
+    given: BTreeMap<String, Vec<String>>,
 }
 
-fn notes(advice: &[String]) -> String {
-    let lines: Vec<_> = advice.iter().map(|text| format!("- {text}")).collect();
-    format!("Advice from earlier attempts on this input:\n{}", lines.join("\n"))
+impl<M: HasPredictors + Sync> Learn<M> for Advice<'_> {
+    fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    fn notes(&self, path: &str) -> Option<String> {
+        let lines: Vec<_> = self.given.get(path)?.iter().map(|text| format!("- {text}")).collect();
+        Some(format!("Advice from earlier attempts on this input:\n{}", lines.join("\n")))
+    }
+
+    async fn learn(&mut self, program: &M, attempted: &Attempted<'_>) -> Result<()> {
+        for (path, text) in advise(self.advisor, program, attempted).await? {
+            self.given.entry(path).or_default().push(text);
+        }
+        Ok(())
+    }
 }
 
 visits_fields! { [M: Module] Refine<M>, [Depth: DepthOf, M: Module + HasShape<Depth>] { module: M => M::SHAPE } }
 
 impl<M: Module + Clone> Clone for Refine<M> {
     fn clone(&self) -> Self {
-        let Refine { module, attempts, reward, threshold, max_failures, advisor } = self;
+        let Refine { module, attempts, reward, advisor } = self;
         Refine {
             module: module.clone(),
             attempts: *attempts,
             reward: reward.clone(),
-            threshold: *threshold,
-            max_failures: *max_failures,
             advisor: advisor.clone(),
         }
     }
@@ -176,10 +127,6 @@ impl<M: Module + Clone> Clone for Refine<M> {
 
 impl<M: Module> fmt::Debug for Refine<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refine { attempts, threshold, .. } = self;
-        f.debug_struct("Refine")
-            .field("attempts", attempts)
-            .field("threshold", threshold)
-            .finish_non_exhaustive()
+        f.debug_struct("Refine").field("attempts", &self.attempts).finish_non_exhaustive()
     }
 }

@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use dspy_core::Result;
 use dspy_core::evaluate::{Metric, SharedMetric};
 use dspy_core::predict::{Prediction, Predictor};
-use dspy_core::program::{HasShape, HeldTrace, Module, ProgramShape, Settings, hold_trace};
+use dspy_core::program::{HasShape, Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldSpec, Role, SignatureSpec};
-use dspy_core::{Error, Result};
 use serde_json::Value;
 
-use crate::advice::{Attempted, clipped, with_lm_of, with_notes};
-use crate::reward::rewarded;
-use crate::sampling::Failures;
+use crate::advice::{Attempted, shortened, with_lm_of};
+use crate::attempts::{Attempts, Learn, attempts_setters};
 use crate::visit::visits_fields;
 
 /// A strategy that runs a program until its reward reaches a threshold. After each insufficient attempt the model
@@ -49,11 +48,9 @@ use crate::visit::visits_fields;
 pub struct Reflexion<M: Module> {
     module: M,
     reflect: Predictor,
-    attempts: usize,
+    attempts: Attempts,
     reward: SharedMetric<M::Input, M::Output>,
-    threshold: f64,
     memory: usize,
-    max_failures: Option<usize>,
 }
 
 impl<M: Module<Input: Sync + 'static, Output: Sync + 'static>> Reflexion<M> {
@@ -64,8 +61,7 @@ impl<M: Module<Input: Sync + 'static, Output: Sync + 'static>> Reflexion<M> {
         reward: impl Metric<M::Input, M::Output, K> + 'static,
     ) -> Self {
         let reward = SharedMetric::new(reward);
-        let (attempts, reflect) = (attempts.max(1), reflector());
-        Reflexion { module, reflect, attempts, reward, threshold: 1.0, memory: 3, max_failures: None }
+        Reflexion { module, reflect: reflector(), attempts: Attempts::new(attempts), reward, memory: 3 }
     }
 }
 
@@ -85,25 +81,12 @@ fn reflector() -> Predictor {
 }
 
 impl<M: Module> Reflexion<M> {
-    /// Sets the reward that is enough. Default: 1.
-    #[must_use]
-    pub fn threshold(mut self, threshold: f64) -> Self {
-        self.threshold = threshold;
-        self
-    }
+    attempts_setters!();
 
     /// Sets the number of reflections that an attempt sees, the latest ones. Default: 3, as in the paper.
     #[must_use]
     pub fn memory(mut self, reflections: usize) -> Self {
         self.memory = reflections;
-        self
-    }
-
-    /// Sets the number of attempts that may fail, which are reflected on as well. Default: all but one. Failures of the
-    /// endpoint or of the configuration are errors of the whole call.
-    #[must_use]
-    pub fn max_failures(mut self, failures: usize) -> Self {
-        self.max_failures = Some(failures);
         self
     }
 }
@@ -116,74 +99,45 @@ where
     type Output = M::Output;
 
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
-        let mut memory: VecDeque<String> = VecDeque::new();
-        let mut best: Option<(f64, Prediction<M::Output>, HeldTrace)> = None;
-        let mut failures = Failures::new("Reflexion", self.attempts, self.max_failures);
-        let mut made = 0;
-        for attempt in 0..self.attempts {
-            made += 1;
-            let remembering =
-                (!memory.is_empty()).then(|| with_notes(&self.module, |_| Some(notes(&memory))));
-            let program = remembering.as_ref().unwrap_or(&self.module);
-            let settings = Settings::new().sample(attempt as u64);
-            let (result, held) = hold_trace(settings.scope(program.call(input.clone()))).await;
-            let trace = held.trace();
-            let failed: Error;
-            let score;
-            let outcome = match result {
-                Ok(prediction) => {
-                    score = rewarded("Reflexion", &self.reward, &input, &prediction, &trace).await?;
-                    let enough = score.value >= self.threshold;
-                    if best.as_ref().is_none_or(|(best, ..)| score.value > *best) {
-                        best = Some((score.value, prediction, held));
-                    }
-                    if enough {
-                        break;
-                    }
-                    Ok(&score)
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    failures.push(error)?;
-                    failed = Error::other(text);
-                    Err(&failed)
-                }
-            };
-            if attempt + 1 < self.attempts && self.memory > 0 {
-                let attempted = Attempted { trace: &trace, outcome, wanted: self.threshold };
-                if let Some(reflection) = self.reflection(&attempted).await? {
-                    memory.push_back(reflection);
-                    if memory.len() > self.memory {
-                        memory.pop_front();
-                    }
-                }
-            }
-        }
-        let Some((reward, prediction, trace)) = best else { return Err(failures.none_left()) };
-        trace.keep();
-        Ok(prediction.with_added("reward", reward).with_added("attempts", made))
+        let reflect = with_lm_of(&self.reflect, &self.module);
+        let learned = Memory { reflect, most: self.memory, reflections: VecDeque::new() };
+        self.attempts.run("Reflexion", &self.module, &self.reward, input, learned).await
     }
 }
 
-impl<M: Module> Reflexion<M> {
-    /// Requests a reflection. A reply that cannot be read is none.
-    async fn reflection(&self, attempted: &Attempted<'_>) -> Result<Option<String>> {
+/// The latest reflections.
+struct Memory {
+    reflect: Predictor,
+    most: usize,
+    reflections: VecDeque<String>,
+}
+
+impl<M: Sync> Learn<M> for Memory {
+    fn is_empty(&self) -> bool {
+        self.reflections.is_empty()
+    }
+
+    fn notes(&self, _: &str) -> Option<String> {
+        let lines: Vec<_> = self.reflections.iter().map(|text| format!("- {text}")).collect();
+        Some(format!("Your reflections on earlier attempts on this input:\n{}", lines.join("\n")))
+    }
+
+    async fn learn(&mut self, _: &M, attempted: &Attempted<'_>) -> Result<()> {
+        if self.most == 0 {
+            return Ok(());
+        }
         let inputs = [("steps", attempted.steps()), ("outcome", attempted.outcome())];
         let inputs = inputs.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
-        match with_lm_of(&self.reflect, &self.module).call(inputs).await {
-            Ok(answer) => {
-                let text = answer.get("reflection").and_then(Value::as_str).unwrap_or_default().trim();
-                Ok((!text.is_empty()).then(|| clipped(text)))
+        let answer = self.reflect.call(inputs).await?;
+        let text = answer.get("reflection").and_then(Value::as_str).unwrap_or_default().trim();
+        if !text.is_empty() {
+            self.reflections.push_back(shortened(text));
+            if self.reflections.len() > self.most {
+                self.reflections.pop_front();
             }
-            Err(error) if error.is_outage() || error.is_configuration() => Err(error),
-            Err(_) => Ok(None),
         }
+        Ok(())
     }
-}
-
-fn notes(memory: &VecDeque<String>) -> String {
-    let lines: Vec<_> = memory.iter().map(|text| format!("- {text}")).collect();
-    format!("Your reflections on earlier attempts on this input:\n{}", lines.join("\n"))
 }
 
 visits_fields! {
@@ -196,25 +150,22 @@ visits_fields! {
 
 impl<M: Module + Clone> Clone for Reflexion<M> {
     fn clone(&self) -> Self {
-        let Reflexion { module, reflect, attempts, reward, threshold, memory, max_failures } = self;
+        let Reflexion { module, reflect, attempts, reward, memory } = self;
         Reflexion {
             module: module.clone(),
             reflect: reflect.clone(),
             attempts: *attempts,
             reward: reward.clone(),
-            threshold: *threshold,
             memory: *memory,
-            max_failures: *max_failures,
         }
     }
 }
 
 impl<M: Module> fmt::Debug for Reflexion<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reflexion { attempts, threshold, memory, .. } = self;
+        let Reflexion { attempts, memory, .. } = self;
         f.debug_struct("Reflexion")
             .field("attempts", attempts)
-            .field("threshold", threshold)
             .field("memory", memory)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,28 @@
 //! The predictors of a strategy: those of its fields, under their names.
 
+use dspy_core::program::{HasPredictors, ProgramShape, Visitor, VisitorMut};
+
+/// A predictor in a field `predict`, as that of a `ChainOfThought`, for the paths of Python DSPy.
+#[derive(Clone)]
+pub(crate) struct InPredict<P> {
+    pub(crate) predict: P,
+}
+
+impl<P> InPredict<P> {
+    pub(crate) const SHAPE: &'static ProgramShape =
+        &ProgramShape::Fields(&[("predict", &ProgramShape::Predictor(None))]);
+}
+
+impl<P: HasPredictors> HasPredictors for InPredict<P> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("predict", &self.predict);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("predict", &mut self.predict);
+    }
+}
+
 /// Implements [`HasPredictors`](dspy_core::program::HasPredictors) and the shape for a strategy whose predictors are in
 /// the named fields.
 macro_rules! visits_fields {

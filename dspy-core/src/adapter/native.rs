@@ -130,25 +130,32 @@ impl View {
         value.map(|value| Trajectory::of(value).messages()).unwrap_or_default()
     }
 
-    /// Returns demonstrations as turns of the conversation, with native tool calls: their inputs, the earlier turns, and
-    /// the calls. `None` if the model has no native tool calls, so that the adapter shows them.
-    pub(crate) fn demos(&self, adapter: &dyn Adapter, demos: &[Demo]) -> Option<Vec<Message>> {
-        self.calls.as_ref().filter(|_| self.key.tools)?;
-        let shown = demos.iter().filter(|demo| {
-            let mut fields = self.spec.shown_inputs();
-            fields.all(|field| field.is_optional() || demo.values.contains_key(field.name()))
-        });
-        let mut messages = Vec::new();
-        for demo in shown {
+    /// Returns the demonstrations that the adapter shows, and the turns of the conversation that show the others: with a
+    /// model that calls tools natively, complete demonstrations of calls are their inputs, the earlier turns, and the
+    /// calls.
+    pub(crate) fn demos<'d>(
+        &self,
+        adapter: &dyn Adapter,
+        demos: &'d [Demo],
+    ) -> (Cow<'d, [Demo]>, Vec<Message>) {
+        let Some(calls) = self.calls.as_ref().filter(|_| self.key.tools) else {
+            return (demos.into(), Vec::new());
+        };
+        let (mut told, mut messages) = (Vec::new(), Vec::new());
+        for demo in demos {
+            let has = |field: &FieldSpec| demo.values.contains_key(field.name());
+            let mut fields = self.spec.shown_inputs().chain(self.spec.outputs());
             let completion = self.answer(adapter, &demo.values);
-            if completion.tool_calls.is_empty() && completion.text.is_empty() {
+            let says = !completion.tool_calls.is_empty() || !completion.text.is_empty();
+            if !says || !has(calls) || !fields.all(|field| field.is_optional() || has(field)) {
+                told.push(demo.clone());
                 continue;
             }
             messages.push(adapter.input(Prompt { spec: &self.spec, demos: &[] }, &demo.values));
             messages.extend(self.turns(&demo.values));
             messages.extend(calls_with_results(&completion.text, &completion.tool_calls, None, |_| None));
         }
-        Some(messages)
+        (told.into(), messages)
     }
 
     /// Returns the tools in `inputs`.

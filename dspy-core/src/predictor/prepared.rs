@@ -42,14 +42,9 @@ impl Prepared {
     ) -> Self {
         let view = View::new(spec, key);
         let adapter = if view.is_bare() { Arc::new(Bare) } else { adapter.clone() };
-        let preamble = match view.demos(&*adapter, demos) {
-            None => adapter.preamble(Prompt { spec: &view.spec, demos }),
-            Some(shown) => {
-                let mut messages = adapter.preamble(Prompt { spec: &view.spec, demos: &[] });
-                messages.extend(shown);
-                messages
-            }
-        };
+        let (told, native) = view.demos(&*adapter, demos);
+        let mut preamble = adapter.preamble(Prompt { spec: &view.spec, demos: &told });
+        preamble.extend(native);
         let second = adapter.extraction(&view.spec).map(|extraction| {
             let mut predictor = Predictor::new(extraction.spec);
             predictor.set_shared_adapter(extraction.adapter);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dspy_core::predict::{Predict, Prediction, Predictor};
-use dspy_core::program::{HasShape, Module, ProgramShape};
+use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec};
 use dspy_core::tools::Tool;
@@ -13,7 +13,7 @@ use dspy_core::{Error, Result};
 use super::program_of_thought::set_all;
 use super::repl::{self, CODE, HISTORY, REASONING, Repl, SUBMIT, Submitted, turn_fields};
 use super::{Interpreter, described};
-use crate::visit::visits_fields;
+use crate::visit::{InPredict, visits_fields};
 
 /// A strategy that lets the model act by code, turn by turn: the tools are functions of the code, the inputs are
 /// variables, and variables stay from one turn to the next.
@@ -38,15 +38,11 @@ use crate::visit::visits_fields;
 /// Source: Wang et al., "Executable Code Actions Elicit Better LLM Agents" (2024).
 pub struct CodeAct<S> {
     codeact: Predictor,
-    extractor: Extractor<S>,
+    extractor: InPredict<Predict<S>>,
     tools: Arc<[Tool]>,
     interpreter: Arc<dyn Interpreter>,
     turns: usize,
     output_bytes: usize,
-}
-
-struct Extractor<S> {
-    predict: Predict<S>,
 }
 
 impl<S: Signature> CodeAct<S> {
@@ -88,7 +84,7 @@ impl<S: Signature> CodeAct<S> {
             .prepend(FieldSpec::text(Role::Output, REASONING, "The steps from the turns to the outputs."));
         Ok(CodeAct {
             codeact: Predictor::new(turn),
-            extractor: Extractor { predict: Predict::over(extract)? },
+            extractor: InPredict { predict: Predict::over(extract)? },
             tools,
             interpreter,
             turns: 5,
@@ -156,15 +152,10 @@ impl<S: Signature> Module for CodeAct<S> {
 }
 
 visits_fields! {
-    [S: Signature] Extractor<S>,
-    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(None) }
-}
-
-visits_fields! {
     [S: Signature] CodeAct<S>,
     [Depth: DepthOf, S: Signature] {
         codeact: Predictor => &ProgramShape::Predictor(None),
-        extractor: Extractor<S> => <Extractor<S> as HasShape<Depth>>::SHAPE,
+        extractor: InPredict<Predict<S>> => InPredict::<Predict<S>>::SHAPE,
     }
 }
 
@@ -172,7 +163,7 @@ impl<S> Clone for CodeAct<S> {
     fn clone(&self) -> Self {
         CodeAct {
             codeact: self.codeact.clone(),
-            extractor: Extractor { predict: self.extractor.predict.clone() },
+            extractor: self.extractor.clone(),
             tools: self.tools.clone(),
             interpreter: self.interpreter.clone(),
             turns: self.turns,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dspy_core::predict::{Predict, Prediction, Predictor};
-use dspy_core::program::{HasShape, Module, ProgramShape};
+use dspy_core::program::Module;
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec, Values};
 use dspy_core::types::{Code, language};
@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::repl::{self, REASONING, SUBMIT, Submitted};
 use super::{Execution, Interpreter};
-use crate::visit::visits_fields;
+use crate::text::clipped;
+use crate::visit::{InPredict, visits_fields};
 
 const GENERATED: &str = "generated_code";
 const PREVIOUS: &str = "previous_code";
@@ -43,21 +44,12 @@ const OUTPUT: &str = "code_output";
 /// Source: Chen et al., "Program of Thoughts Prompting: Disentangling Computation from Reasoning for Numerical Reasoning
 /// Tasks" (2022).
 pub struct ProgramOfThought<S> {
-    code_generate: Step,
-    code_regenerate: Step,
-    generate_output: Answer<S>,
+    code_generate: InPredict<Predictor>,
+    code_regenerate: InPredict<Predictor>,
+    generate_output: InPredict<Predict<S>>,
     interpreter: Arc<dyn Interpreter>,
     attempts: usize,
     output_bytes: usize,
-}
-
-#[derive(Clone)]
-struct Step {
-    predict: Predictor,
-}
-
-struct Answer<S> {
-    predict: Predict<S>,
 }
 
 impl<S: Signature> ProgramOfThought<S> {
@@ -92,9 +84,9 @@ impl<S: Signature> ProgramOfThought<S> {
                 "The steps from the output of the code to the outputs.",
             ));
         Ok(ProgramOfThought {
-            code_generate: Step { predict: Predictor::new(writing(spec, &*interpreter, false)) },
-            code_regenerate: Step { predict: Predictor::new(writing(spec, &*interpreter, true)) },
-            generate_output: Answer { predict: Predict::over(answer)? },
+            code_generate: InPredict { predict: Predictor::new(writing(spec, &*interpreter, false)) },
+            code_regenerate: InPredict { predict: Predictor::new(writing(spec, &*interpreter, true)) },
+            generate_output: InPredict { predict: Predict::over(answer)? },
             interpreter,
             attempts: 3,
             output_bytes: 10_000,
@@ -154,7 +146,7 @@ impl<S: Signature> Module for ProgramOfThought<S> {
                 None => &self.code_generate,
                 Some((code, execution)) => {
                     given.insert(PREVIOUS.to_owned(), code.as_str().into());
-                    let error = repl::clipped(repl::output_of(execution), self.output_bytes);
+                    let error = clipped(&repl::output_of(execution), self.output_bytes);
                     given.insert(ERROR.to_owned(), error.into());
                     &self.code_regenerate
                 }
@@ -164,11 +156,9 @@ impl<S: Signature> Module for ProgramOfThought<S> {
             let submitted = Submitted::default();
             let accept = |values| Predict::<S>::accept(values).map(drop);
             let mut session = self.interpreter.open(vec![submitted.tool(S::spec(), accept)]).await?;
-            for (name, value) in &inputs {
-                session.set(name, value.clone()).await?;
-            }
+            set_all(&mut *session, &inputs).await?;
             let execution = session.run(&code).await;
-            let output = repl::clipped(repl::output_of(&execution), self.output_bytes);
+            let output = clipped(&repl::output_of(&execution), self.output_bytes);
             let with_code = |prediction: Prediction<S::Output>| {
                 prediction.with_added("code", code.as_str()).with_added(OUTPUT, output.as_str())
             };
@@ -201,21 +191,11 @@ pub(super) async fn set_all(session: &mut dyn super::Session, values: &Values) -
 }
 
 visits_fields! {
-    [] Step,
-    [Depth: DepthOf] { predict: Predictor => &ProgramShape::Predictor(None) }
-}
-
-visits_fields! {
-    [S: Signature] Answer<S>,
-    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(None) }
-}
-
-visits_fields! {
     [S: Signature] ProgramOfThought<S>,
     [Depth: DepthOf, S: Signature] {
-        code_generate: Step => <Step as HasShape<Depth>>::SHAPE,
-        code_regenerate: Step => <Step as HasShape<Depth>>::SHAPE,
-        generate_output: Answer<S> => <Answer<S> as HasShape<Depth>>::SHAPE,
+        code_generate: InPredict<Predictor> => InPredict::<Predictor>::SHAPE,
+        code_regenerate: InPredict<Predictor> => InPredict::<Predictor>::SHAPE,
+        generate_output: InPredict<Predict<S>> => InPredict::<Predict<S>>::SHAPE,
     }
 }
 
@@ -224,7 +204,7 @@ impl<S> Clone for ProgramOfThought<S> {
         ProgramOfThought {
             code_generate: self.code_generate.clone(),
             code_regenerate: self.code_regenerate.clone(),
-            generate_output: Answer { predict: self.generate_output.predict.clone() },
+            generate_output: self.generate_output.clone(),
             interpreter: self.interpreter.clone(),
             attempts: self.attempts,
             output_bytes: self.output_bytes,

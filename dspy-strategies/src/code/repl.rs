@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Execution, Session};
+use crate::text::clipped;
 
 /// The function by which code submits the outputs.
 pub(super) const SUBMIT: &str = "submit";
@@ -103,9 +104,10 @@ impl Repl<'_> {
                 Ok(prediction) => prediction.into_output(),
                 Err(Error::Parse(error)) => {
                     let output = format!("(the last reply could not be read: {})", error.problems_text());
-                    transcript
-                        .turns
-                        .push(CodeTurn { output: clipped(output, self.output_bytes), ..CodeTurn::default() });
+                    transcript.turns.push(CodeTurn {
+                        output: clipped(&output, self.output_bytes),
+                        ..CodeTurn::default()
+                    });
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -113,7 +115,7 @@ impl Repl<'_> {
             let text = |name: &str| values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (reasoning, code) = (text(REASONING), text(CODE));
             let execution = self.session.run(&code).await;
-            let output = clipped(output_of(&execution), self.output_bytes);
+            let output = clipped(&output_of(&execution), self.output_bytes);
             transcript.turns.push(CodeTurn { reasoning, code, output });
             if let Some(outputs) = self.submitted.take() {
                 transcript.outputs = Some(outputs);
@@ -179,14 +181,4 @@ pub(super) fn told(turns: &[CodeTurn]) -> String {
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-/// Returns a string without the middle of what is too long.
-pub(super) fn clipped(text: String, most: usize) -> String {
-    if text.len() <= most {
-        return text;
-    }
-    let half = most / 2;
-    let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
-    format!("{}\n[… {} bytes left out …]\n{}", &text[..head], tail - head, &text[tail..])
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dspy_core::error::Error;
 use dspy_core::lm::LmErrorKind;
-use dspy_core::predict::Predictor;
+use dspy_core::predict::{Attempt, Predictor};
 use dspy_core::signature::Values;
 use dspy_core::tools::{Tool, ToolCall, ToolCalls, ToolContext, ToolValue};
 use dspy_core::types::{Observation, Turn};
@@ -71,11 +71,13 @@ impl Agent<'_> {
                     shortened = true;
                 }
                 Err(Error::Parse(error)) => {
-                    state.usage += error.usage().unwrap_or_default();
+                    for failed in error.earlier.iter().chain([&*error]) {
+                        state.usage += failed.usage().unwrap_or_default();
+                    }
                     state.turns += 1;
                     let note = format!("The last reply could not be read: {}", error.problems_text());
                     let mut turn = Turn::default();
-                    turn.note = Some(self.limits.clipped(note));
+                    turn.note = Some(self.limits.clipped(&note));
                     state.log.turns.push(turn);
                 }
                 Err(error) => return Err(error),
@@ -90,9 +92,12 @@ impl Agent<'_> {
         inputs.insert(TRAJECTORY.to_owned(), shown);
         inputs.insert(TOOLS.to_owned(), self.specs.clone());
         let prediction = self.react.call(inputs).await?;
-        let usage = prediction.usage();
-        state.usage += usage;
-        state.prompt_tokens = usage.prompt_tokens;
+        // Replies from a cache or a journal count as well, so that a run that is repeated from them is the same.
+        let usages = prediction.attempts().iter().filter_map(Attempt::usage);
+        for usage in usages {
+            state.usage += usage;
+            state.prompt_tokens = usage.prompt_tokens;
+        }
         let opaque = prediction.completions().first().and_then(|completion| completion.opaque.clone());
         let values = prediction.into_output();
         let thought = values.get(THOUGHT).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -143,7 +148,7 @@ impl Agent<'_> {
 
     /// Returns the result that a decision gives to a call, or `None` if it is to run.
     fn decided(&self, call: &ToolCall, verdict: Verdict) -> Option<Observation> {
-        let error = |text| Some(Observation::error(id(call), &call.name, self.limits.clipped(text)));
+        let error = |text: String| Some(Observation::error(id(call), &call.name, self.limits.clipped(&text)));
         match verdict {
             Verdict::Approved => None,
             Verdict::Denied(reason) => error(format!("the call was denied: {reason}")),
@@ -154,7 +159,7 @@ impl Agent<'_> {
 
     /// Runs one call. Whatever the tool does, the result is an observation, in bounded time and space.
     async fn run(&self, call: &ToolCall, tool: Option<&Tool>) -> Observation {
-        let error = |text: String| Observation::error(id(call), &call.name, self.limits.clipped(text));
+        let error = |text: String| Observation::error(id(call), &call.name, self.limits.clipped(&text));
         let Some(tool) = tool else {
             let names: Vec<_> = self.tools.iter().map(|tool| format!("`{}`", tool.name())).collect();
             return error(format!(
@@ -177,7 +182,7 @@ impl Agent<'_> {
     /// Returns a result as the model sees it, in bounded space.
     fn observed(&self, call: &ToolCall, value: &ToolValue) -> Observation {
         if value.parts().is_empty() {
-            let text = self.limits.clipped(value.text().into_owned());
+            let text = self.limits.clipped(&value.text());
             return Observation::new(id(call), &call.name, text);
         }
         Observation::new(id(call), &call.name, "").with_parts(self.limits.clipped_parts(value.parts()))
@@ -207,7 +212,7 @@ impl Agent<'_> {
             }
         };
         for call in &finishing {
-            insert_result(turn, Observation::error(id(call), FINISH, self.limits.clipped(refusal.clone())));
+            insert_result(turn, Observation::error(id(call), FINISH, self.limits.clipped(&refusal)));
         }
         Ok(None)
     }

@@ -1,11 +1,11 @@
 //! The view of a long log: old results are removed first, then old turns are summarised.
 
-use dspy_core::Result;
 use dspy_core::lm::Part;
 use dspy_core::predict::Predictor;
 use dspy_core::program::hold_trace;
 use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
 use dspy_core::types::{Trajectory, Turn};
+use dspy_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -75,7 +75,14 @@ impl View {
             told.summary.clone_from(&self.summary);
             let inputs = Values::from_iter([("turns".to_owned(), told.to_string().into())]);
             let (answer, _) = hold_trace(summarizer.call(inputs)).await;
-            let text = answer?.get("summary").and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+            let text = match &answer {
+                Ok(answer) => {
+                    answer.get("summary").and_then(Value::as_str).unwrap_or_default().trim().to_owned()
+                }
+                // A summary that cannot be read is none.
+                Err(Error::Parse(_)) => String::new(),
+                Err(_) => return answer.map(|_| false),
+            };
             if !text.is_empty() && text.len() < told.to_string().len() {
                 (self.summary, self.from) = (Some(text), until);
             } else {

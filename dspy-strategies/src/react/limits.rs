@@ -4,8 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use dspy_core::lm::Part;
+use dspy_core::types::Turn;
 
 use super::state::AgentState;
+use crate::text::clipped;
 
 /// The maximum number of images, recordings and files in a result.
 const MEDIA: usize = 16;
@@ -104,30 +106,25 @@ impl Limits {
         let Some(last) = turns.last().filter(|turn| self.repeats > 0 && !turn.calls.is_empty()) else {
             return false;
         };
-        let same = turns.iter().rev().take_while(|turn| {
-            let calls = |turn: &dspy_core::types::Turn| {
-                turn.calls.iter().map(|call| (call.name.clone(), call.arguments.clone())).collect::<Vec<_>>()
-            };
-            let results = turn.results.iter().map(|result| (&result.text, &result.parts));
-            calls(turn) == calls(last)
-                && results.eq(last.results.iter().map(|result| (&result.text, &result.parts)))
-        });
+        let equal = |turn: &&Turn| {
+            turn.calls.len() == last.calls.len()
+                && turn
+                    .calls
+                    .iter()
+                    .zip(&last.calls)
+                    .all(|(a, b)| a.name == b.name && a.arguments == b.arguments)
+                && turn.results.len() == last.results.len()
+                && turn.results.iter().zip(&last.results).all(|(a, b)| a.text == b.text && a.parts == b.parts)
+        };
+        let same = turns.iter().rev().take_while(equal);
         same.count() >= self.repeats
     }
 
     /// Returns a result without the middle of what is too long.
-    pub(super) fn clipped(&self, text: String) -> String {
-        if text.len() <= self.result_bytes {
-            return text;
-        }
-        let half = self.result_bytes / 2;
-        let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
-        let left_out = tail - head;
-        format!("{}\n[… {left_out} bytes left out …]\n{}", &text[..head], &text[tail..])
+    pub(super) fn clipped(&self, text: &str) -> String {
+        clipped(text, self.result_bytes)
     }
-}
 
-impl Limits {
     /// Returns the parts of a result with only as much text as a result may have, and with a bounded number of media.
     pub(super) fn clipped_parts(&self, parts: &[Part]) -> Vec<Part> {
         let (mut kept, mut room, mut media, mut left_out) = (Vec::new(), self.result_bytes, 0, (0, 0));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use dspy_base::digest::Digest;
 use dspy_core::lm::Lm;
 use dspy_core::predict::{Predict, Prediction, Predictor};
-use dspy_core::program::{HasShape, Module, ProgramShape};
+use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldSpec, Fields as _, IntoInput, Role, Signature, SignatureSpec, Values};
 use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
@@ -25,7 +25,7 @@ use self::limits::Limits;
 pub use self::limits::Termination;
 pub use self::state::{AgentState, ApprovalNeeded, Decision, Outcome, ResumeError, RunError, WaitingCall};
 use crate::advice::with_lm_of;
-use crate::visit::visits_fields;
+use crate::visit::{InPredict, visits_fields};
 
 /// The tool by which the model ends a run.
 const FINISH: &str = "finish";
@@ -82,7 +82,8 @@ tokio::task_local! {
 /// Source: Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models" (2022).
 pub struct ReAct<S> {
     react: Predictor,
-    extract: Extract<S>,
+    /// Reads the outputs from the turns of a run that did not finish.
+    extract: InPredict<Predict<S>>,
     summarizer: Predictor,
     tools: Arc<[Tool]>,
     /// The tools and `finish`, as the model sees them.
@@ -90,11 +91,6 @@ pub struct ReAct<S> {
     digest: Arc<str>,
     limits: Limits,
     context_tokens: Option<u64>,
-}
-
-/// Reads the outputs from the turns of a run that did not finish.
-struct Extract<S> {
-    predict: Predict<S>,
 }
 
 impl<S: Signature> ReAct<S> {
@@ -129,7 +125,7 @@ impl<S: Signature> ReAct<S> {
         let specs = serde_json::to_value(&specs).map_err(Error::other)?;
         Ok(ReAct {
             react: Predictor::new(turn_spec(spec)),
-            extract: Extract { predict: Predict::over(extract_spec(spec))? },
+            extract: InPredict { predict: Predict::over(extract_spec(spec))? },
             summarizer: compaction::summarizer(),
             digest: digest(spec, &tools).into(),
             specs: Arc::new(specs),
@@ -200,30 +196,18 @@ impl<S: Signature> ReAct<S> {
         state: Box<AgentState>,
         decisions: Vec<Decision>,
     ) -> Result<Outcome<S::Output>, RunError> {
-        let part = Part { agent: self };
-        let ended = match part.call(Started { state, decisions }).await {
-            Ok(ended) => ended,
+        let ended = match (Part { agent: self }).call(Started { state, decisions }).await {
+            Ok(ended) => ended.try_map(|ended| ended),
+            // The module reports its errors in its output, with the state.
             Err(source) => {
                 let state = Box::new(AgentState::new(self.digest.to_string(), Values::new()));
                 return Err(RunError { state, source });
             }
         };
-        if matches!(*ended, Ended::Done(_)) {
-            let done = ended.try_map(|ended| match ended {
-                Ended::Done(output) => Ok(output),
-                Ended::Waiting(state) | Ended::Failed(state, _) => Err(state),
-            });
-            return done
-                .map(Outcome::Done)
-                .map_err(|state| RunError { state, source: Error::other("the run ended twice") });
-        }
-        match ended.into_output() {
-            Ended::Waiting(state) => Ok(Outcome::Waiting(state)),
-            Ended::Failed(state, source) => Err(RunError { state, source }),
-            Ended::Done(_) => {
-                let state = Box::new(AgentState::new(self.digest.to_string(), Values::new()));
-                Err(RunError { state, source: Error::other("the run ended twice") })
-            }
+        match ended {
+            Ok(prediction) => Ok(Outcome::Done(prediction)),
+            Err(Paused { state, error: None }) => Ok(Outcome::Waiting(state)),
+            Err(Paused { state, error: Some(source) }) => Err(RunError { state, source }),
         }
     }
 
@@ -407,22 +391,22 @@ struct Started {
     decisions: Vec<Decision>,
 }
 
-enum Ended<O> {
-    Done(O),
-    Waiting(Box<AgentState>),
-    Failed(Box<AgentState>, Error),
+/// A part of a run that ended without outputs: it waits, or it failed.
+struct Paused {
+    state: Box<AgentState>,
+    error: Option<Error>,
 }
 
 impl<S: Signature> Module for Part<'_, S> {
     type Input = Started;
-    type Output = Ended<S::Output>;
+    type Output = Result<S::Output, Paused>;
 
     async fn forward(&self, Started { mut state, decisions }: Started) -> Result<Prediction<Self::Output>> {
-        match self.agent.advance(&mut state, decisions).await {
-            Ok(Some(prediction)) => Ok(prediction.map(Ended::Done)),
-            Ok(None) => Ok(Prediction::new(Ended::Waiting(state))),
-            Err(error) => Ok(Prediction::new(Ended::Failed(state, error))),
-        }
+        Ok(match self.agent.advance(&mut state, decisions).await {
+            Ok(Some(prediction)) => prediction.map(Ok),
+            Ok(None) => Prediction::new(Err(Paused { state, error: None })),
+            Err(error) => Prediction::new(Err(Paused { state, error: Some(error) })),
+        })
     }
 }
 
@@ -435,15 +419,10 @@ impl<S: Signature> dspy_core::program::HasPredictors for Part<'_, S> {
 }
 
 visits_fields! {
-    [S: Signature] Extract<S>,
-    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(None) }
-}
-
-visits_fields! {
     [S: Signature] ReAct<S>,
     [Depth: DepthOf, S: Signature] {
         react: Predictor => &ProgramShape::Predictor(None),
-        extract: Extract<S> => <Extract<S> as HasShape<Depth>>::SHAPE,
+        extract: InPredict<Predict<S>> => InPredict::<Predict<S>>::SHAPE,
     }
 }
 
@@ -452,7 +431,7 @@ impl<S> Clone for ReAct<S> {
         let ReAct { react, extract, summarizer, tools, specs, digest, limits, context_tokens } = self;
         ReAct {
             react: react.clone(),
-            extract: Extract { predict: extract.predict.clone() },
+            extract: extract.clone(),
             summarizer: summarizer.clone(),
             tools: tools.clone(),
             specs: specs.clone(),

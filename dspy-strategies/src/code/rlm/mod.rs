@@ -119,7 +119,7 @@ impl<S> Rlm<S> {
         self
     }
 
-    /// Sets the maximum number of queries of the code, at all depths together. Answers from a cache do not count.
+    /// Sets the maximum number of queries of the code, at all depths together. Replies from a cache count as well.
     /// Default: 50.
     #[must_use]
     pub fn max_calls(mut self, calls: u64) -> Self {
@@ -142,7 +142,8 @@ impl<S> Rlm<S> {
         self
     }
 
-    /// Sets the time after which no turn and no query begins. Default: none.
+    /// Sets the time after which no turn and no query begins. The model sees the seconds that are left, so that prompts
+    /// differ from run to run and are found in no cache. Default: none.
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {
         self.core.limits.time = Some(time);

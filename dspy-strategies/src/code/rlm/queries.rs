@@ -119,11 +119,9 @@ impl Queries {
     async fn one(&self, lm: &Lm, prompt: &str) -> Result<String, dspy_core::lm::LmError> {
         let asked = lm.complete(Request::new(vec![Message::user(prompt)])).await;
         let response = asked.inspect_err(|_| self.budget.give_back())?;
-        if response.cached {
-            self.budget.give_back();
-        } else {
-            self.budget.add(response.usage);
-        }
+        // A reply from a cache or a journal counts as well: the model sees what is left, so that a run that is repeated
+        // from them has the same prompts.
+        self.budget.add(response.usage);
         if let Some(refusal) = response.refusal(lm.id()) {
             return Err(refusal);
         }

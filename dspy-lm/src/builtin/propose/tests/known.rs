@@ -1,4 +1,4 @@
-//! What a prompt already knows: current and tried instructions, and notes.
+//! Knowledge in a prompt: current and tried instructions, and notes.
 
 use serde_json::json;
 
