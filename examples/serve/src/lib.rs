@@ -81,9 +81,13 @@ impl Service {
         let mut agent = ReAct::new([rain])?.max_turns(4);
         agent.set_lm(lm.clone());
         let summarise = Predict::new().with_lm(lm);
-        let metrics = Metrics::new();
-        dspy::configure(Settings::new().observe(metrics.clone()));
-        Ok(Service(Arc::new(Shared { summarise, agent, callers: Callers::new(limits), metrics })))
+        let shared = Shared { summarise, agent, callers: Callers::new(limits), metrics: Metrics::new() };
+        Ok(Service(Arc::new(shared)))
+    }
+
+    /// Runs the work of a request within the budget of its caller, seen by the metrics.
+    fn within<F: Future>(&self, pass: &Pass, work: F) -> impl Future<Output = F::Output> + use<F> {
+        Settings::new().observe(self.0.metrics.clone()).scope(pass.budget().enter(work))
     }
 
     /// Serves requests until `stop` completes, then answers those in flight.
@@ -151,7 +155,7 @@ async fn summary(
     Json(input): Json<SummariseInput>,
 ) -> Result<Json<Value>, Failure> {
     // If the client leaves, this future is dropped, and with it the call of the model.
-    let answer = pass.budget().enter(service.0.summarise.call(input)).await?;
+    let answer = service.within(&pass, service.0.summarise.call(input)).await?;
     Ok(Json(json!({ "output": answer.output(), "usage": answer.usage() })))
 }
 
@@ -161,12 +165,12 @@ async fn summary_stream(
     Json(input): Json<SummariseInput>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let partials = service.0.summarise.stream(input);
-    let events = stream::unfold(Some((partials, pass)), |state| async move {
-        let (mut partials, pass) = state?;
-        let next = pass.budget().enter(async { partials.next().await.map(|partial| json!(partial)) }).await;
+    let events = stream::unfold(Some((partials, pass, service)), |state| async move {
+        let (mut partials, pass, service) = state?;
+        let next = service.within(&pass, async { partials.next().await.map(|partial| json!(partial)) }).await;
         Some(match next {
-            Some(partial) => (event("partial", &partial), Some((partials, pass))),
-            None => match pass.budget().enter(partials.finish()).await {
+            Some(partial) => (event("partial", &partial), Some((partials, pass, service))),
+            None => match service.within(&pass, partials.finish()).await {
                 Ok(answer) => (event("output", &json!(answer.output())), None),
                 Err(error) => (event("error", &json!(error.to_string())), None),
             },
@@ -182,8 +186,9 @@ async fn weather_events(
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // The stream owns the agent: it may outlive this function.
     let (sender, receiver) = tokio::sync::mpsc::channel(16);
+    let running_service = service.clone();
     let run = async move {
-        let mut events = service.0.agent.events(input);
+        let mut events = running_service.0.agent.events(input);
         while let Some(seen) = events.next().await {
             let told = match seen.kind {
                 EventKind::ToolStarted { arguments } => {
@@ -204,7 +209,7 @@ async fn weather_events(
         let _ = sender.send(last).await;
     };
     // Dropped with the stream if the client leaves.
-    let mut run = Box::pin(async move { pass.budget().enter(run).await });
+    let mut run = Box::pin(async move { service.within(&pass, run).await });
     let mut receiver = receiver;
     let mut running = true;
     let events = stream::poll_fn(move |cx| {

@@ -2,56 +2,102 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::routing::post;
 use axum::{Json, Router};
 use dspy::lm::{Endpoint, Lm};
 use dspy_serve_example::{Limits, Service, play};
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot, watch};
 
-/// Counts the requests that a model server has received and answered.
-#[derive(Clone, Default)]
-struct Counts {
-    begun: Arc<AtomicUsize>,
-    ended: Arc<AtomicUsize>,
+/// A model server that answers only as often as it is allowed to.
+struct Model {
+    lm: Lm,
+    /// The number of requests that have arrived.
+    begun: watch::Receiver<usize>,
+    /// The number of requests that are being answered.
+    active: watch::Receiver<usize>,
+    allowed: Arc<Semaphore>,
 }
 
-/// Starts a model server with a latency; returns a model on it.
-async fn model_server(latency: Duration) -> (Lm, Counts) {
-    let counts = Counts::default();
-    let counted = counts.clone();
-    let answer = move |_: Json<Value>| {
-        let counts = counted.clone();
-        async move {
-            counts.begun.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(latency).await;
-            counts.ended.fetch_add(1, Ordering::SeqCst);
-            let text = "[[ ## summary ## ]]\nShort.\n\n[[ ## topics ## ]]\n[\"tests\"]";
-            Json(json!({
-                "id": "1", "object": "chat.completion", "created": 0, "model": "m",
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
-            }))
-        }
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let routes = Router::new().route("/v1/chat/completions", post(answer));
-    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    let lm = Endpoint::new(format!("http://{address}/v1")).model("m").unwrap();
-    (lm, counts)
+/// Counts a request while it is being answered, or until the client leaves.
+struct Active(Arc<watch::Sender<usize>>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.send_modify(|active| *active -= 1);
+    }
+}
+
+impl Model {
+    async fn start() -> Self {
+        let (begin, begun) = watch::channel(0);
+        let (active_now, active) = watch::channel(0);
+        let (begin, active_now, allowed) =
+            (Arc::new(begin), Arc::new(active_now), Arc::new(Semaphore::new(0)));
+        let permits = allowed.clone();
+        let answer = move |_: Json<Value>| {
+            let (begin, active_now, permits) = (begin.clone(), active_now.clone(), permits.clone());
+            async move {
+                active_now.send_modify(|active| *active += 1);
+                let _active = Active(active_now);
+                begin.send_modify(|begun| *begun += 1);
+                permits.acquire().await.unwrap().forget();
+                let text = "[[ ## summary ## ]]\nShort.\n\n[[ ## topics ## ]]\n[\"tests\"]";
+                Json(json!({
+                    "id": "1", "object": "chat.completion", "created": 0, "model": "m",
+                    "choices": [{
+                        "index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop",
+                    }],
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+                }))
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/v1/chat/completions", post(answer));
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let lm = Endpoint::new(format!("http://{address}/v1")).model("m").unwrap();
+        Model { lm, begun, active, allowed }
+    }
+
+    /// Waits until that many requests have arrived in all.
+    async fn begun(&self, requests: usize) {
+        self.begun.clone().wait_for(|begun| *begun >= requests).await.unwrap();
+    }
+
+    fn allow(&self, answers: usize) {
+        self.allowed.add_permits(answers);
+    }
 }
 
 struct Running {
     address: String,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Waits until the service makes that many calls, by its own metrics.
+    async fn met(&self, calls: usize) {
+        loop {
+            let metrics =
+                send(&self.address, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".into())
+                    .await;
+            let mut gauges = metrics.lines().filter(|line| line.starts_with("dspy_lm_in_flight{"));
+            let in_flight =
+                gauges.next().and_then(|line| line.rsplit_once(' ')?.1.trim().parse::<usize>().ok());
+            if in_flight.is_some_and(|in_flight| in_flight >= calls) {
+                return;
+            }
+        }
+    }
 }
 
 async fn start(lm: Lm, limits: Limits) -> Running {
@@ -95,80 +141,76 @@ fn clients() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_clients_are_answered_at_once() {
     let clients = clients();
-    let (lm, counts) = model_server(Duration::from_millis(500)).await;
-    let service = start(lm, Limits { in_flight: 100, calls: 1_000 }).await;
+    let model = Model::start().await;
+    let service = start(model.lm.clone(), Limits { in_flight: 100, calls: 1_000 }).await;
     let started = Instant::now();
     let asked = (0..clients).map(|number| {
         let caller = format!("caller-{}", number % 20);
         send(&service.address, request("/summary", &caller, &json!({"text": format!("text {number}")})))
     });
-    let replies = join_all(asked).await;
-    let right = replies
-        .iter()
-        .filter(|reply| reply.starts_with("HTTP/1.1 200") && reply.contains("\"Short.\""))
-        .count();
-    let elapsed = started.elapsed();
-    assert_eq!(right, clients, "{:?}", replies.iter().find(|reply| !reply.starts_with("HTTP/1.1 200")));
-    assert_eq!(counts.ended.load(Ordering::SeqCst), clients);
-    println!("{clients} clients in {elapsed:?}");
+    // All clients have sent their requests before the first is answered: as many are with the model as its limit of
+    // concurrency lets through, and the others wait in the service.
+    let answers = async {
+        service.met(clients).await;
+        model.allow(clients);
+    };
+    let (replies, ()) = tokio::join!(join_all(asked), answers);
+    let is_right = |reply: &&String| reply.starts_with("HTTP/1.1 200") && reply.contains("\"Short.\"");
+    let wrong = replies.iter().find(|reply| !is_right(reply));
+    assert_eq!(wrong, None);
+    println!("{clients} clients in {:?}", started.elapsed());
     service.stop.send(()).unwrap();
     service.ended.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_have_limits_and_budgets_of_their_own() {
-    let (lm, counts) = model_server(Duration::from_millis(300)).await;
-    let service = start(lm, Limits { in_flight: 2, calls: 3 }).await;
-    let body = |number: usize| json!({"text": format!("text {number}")});
-    let asked = (0..4).map(|number| send(&service.address, request("/summary", "ann", &body(number))));
-    let mut states: Vec<_> = join_all(asked).await.iter().map(|reply| reply[9..12].to_owned()).collect();
-    states.sort();
-    assert_eq!(states, ["200", "200", "429", "429"]);
-    let third = send(&service.address, request("/summary", "ann", &body(9))).await;
-    assert!(third.starts_with("HTTP/1.1 200"), "{third}");
-    let fourth = send(&service.address, request("/summary", "ann", &body(10))).await;
-    assert!(fourth.starts_with("HTTP/1.1 402"), "{fourth}");
-    let other = send(&service.address, request("/summary", "bob", &body(11))).await;
-    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
-    assert_eq!(counts.begun.load(Ordering::SeqCst), 4);
-    let nobody =
-        send(&service.address, request("/summary", "", &body(1)).replace("x-caller: \r\n", "")).await;
-    assert!(nobody.starts_with("HTTP/1.1 401"), "{nobody}");
+    let model = Model::start().await;
+    let service = start(model.lm.clone(), Limits { in_flight: 2, calls: 3 }).await;
+    let ask = |caller: &str, number: usize| {
+        send(&service.address, request("/summary", caller, &json!({"text": format!("text {number}")})))
+    };
+    let mut asked: FuturesUnordered<_> = (0..4).map(|number| ask("ann", number)).collect();
+    for _ in 0..2 {
+        let refused = asked.next().await.unwrap();
+        assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    }
+    model.allow(4);
+    for _ in 0..2 {
+        let answered = asked.next().await.unwrap();
+        assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
+    }
+    for (caller, number, status) in [("ann", 4, 200), ("ann", 5, 402), ("bob", 6, 200)] {
+        let reply = ask(caller, number).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{caller}: {reply}");
+    }
+    assert_eq!(*model.begun.borrow(), 4);
+    let unnamed = request("/summary", "", &json!({"text": "x"})).replace("x-caller: \r\n", "");
+    let unnamed = send(&service.address, unnamed).await;
+    assert!(unnamed.starts_with("HTTP/1.1 401"), "{unnamed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_stops_its_work_and_a_stop_answers_the_others() {
-    let (lm, counts) = model_server(Duration::from_millis(600)).await;
-    let service = start(lm, Limits { in_flight: 1, calls: 100 }).await;
+    let model = Model::start().await;
+    let service = start(model.lm.clone(), Limits { in_flight: 1, calls: 100 }).await;
     let mut connection = TcpStream::connect(&service.address).await.unwrap();
     connection.write_all(request("/summary", "ann", &json!({"text": "x"})).as_bytes()).await.unwrap();
-    while counts.begun.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    model.begun(1).await;
     drop(connection);
-    // The place of the caller is free as soon as its work has stopped.
-    let again = async {
-        loop {
-            let reply = send(&service.address, request("/summary", "ann", &json!({"text": "y"}))).await;
-            if !reply.starts_with("HTTP/1.1 429") {
-                return reply;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let started = Instant::now();
+    // The call of the model is gone without an answer, and the place of the caller is free.
+    model.active.clone().wait_for(|active| *active == 0).await.unwrap();
     let address = service.address.clone();
-    let stop = async {
-        while counts.begun.load(Ordering::SeqCst) < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        service.stop.send(()).unwrap();
-        service.ended.await.unwrap().unwrap();
-    };
-    let (reply, ()) = tokio::join!(again, stop);
+    let next =
+        tokio::spawn(async move { send(&address, request("/summary", "ann", &json!({"text": "y"}))).await });
+    model.begun(2).await;
+    service.stop.send(()).unwrap();
+    assert!(!service.ended.is_finished(), "it waits for the answer");
+    model.allow(1);
+    let reply = next.await.unwrap();
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
-    assert!(started.elapsed() >= Duration::from_millis(500), "the stop waited for the answer");
-    assert!(TcpStream::connect(address).await.is_err(), "it is stopped");
+    service.ended.await.unwrap().unwrap();
+    assert!(TcpStream::connect(service.address).await.is_err(), "it is stopped");
 }
 
 #[tokio::test]
