@@ -237,6 +237,11 @@ pub mod readme {}
 #[doc = include_str!("../dspy-optimizers/README.md")]
 pub mod optimizers_readme {}
 
+/// The program of the strategies' README, compiled as a doctest.
+#[cfg(doctest)]
+#[doc = include_str!("../dspy-strategies/README.md")]
+pub mod strategies_readme {}
+
 /// The names that most programs need: `use dspy::prelude::*;`.
 pub mod prelude {
     pub use dspy_core::evaluate::{Evaluate, Judged, Metric, Score};
