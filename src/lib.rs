@@ -58,6 +58,8 @@
 //! | let a model use tools until it knows | [`ReAct`](strategies::ReAct), [the guide](guide::agents) |
 //! | let a person approve what an agent does | [`Outcome::Waiting`](strategies::Outcome), [the guide](guide::agents) |
 //! | let a model compute by code | [`ProgramOfThought`](strategies::ProgramOfThought), [the guide](guide::code) |
+//! | run that code in a sandbox | the feature `sandbox`, [the guide](guide::code) |
+//! | use the tools of an MCP server, or serve tools | the feature `mcp`, [the guide](guide::agents) |
 //! | write a custom strategy | [the guide](guide::strategies), [`Predict::over`](predict::Predict::over) |
 //! | compose steps | [`#[module]`](macro@module) and [`Module`](program::Module) |
 //! | choose a signature at run time | [`DynPredict`](predict::DynPredict) |
@@ -97,6 +99,8 @@
 //! | `chrono`, `jiff` | the dates, times and durations of these crates as field types |
 //! | `decimal` | `rust_decimal::Decimal` as a field type |
 //! | `otel` | spans and metrics sent to an OpenTelemetry collector by OTLP |
+//! | `sandbox` | the module `sandbox`: Python that models write, in WebAssembly; needs a C compiler and Rust 1.92 |
+//! | `mcp` | the module `mcp`: tools of MCP servers, and tools and programs served |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -113,7 +117,11 @@ pub use dspy_core::{
 pub use dspy_macros::{
     chain_of_thought, field_type, include_optimized, module, predict, sig, signature, tool,
 };
+#[cfg(feature = "mcp")]
+pub use dspy_mcp as mcp;
 pub use dspy_optimizers as optimizers;
+#[cfg(feature = "sandbox")]
+pub use dspy_sandbox as sandbox;
 pub use dspy_strategies as strategies;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
@@ -150,6 +158,14 @@ pub mod guide {
 
     #[doc = include_str!("../docs/code.md")]
     pub mod code {}
+
+    #[cfg(feature = "sandbox")]
+    #[doc = include_str!("../docs/sandbox.md")]
+    pub mod sandbox {}
+
+    #[cfg(feature = "mcp")]
+    #[doc = include_str!("../docs/mcp.md")]
+    pub mod mcp {}
 
     #[doc = include_str!("../docs/saved-programs.md")]
     pub mod saved_programs {}

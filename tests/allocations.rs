@@ -58,3 +58,23 @@ fn a_typed_call_is_one_boxed_future() {
     assert_eq!(size_of_val(&plain.call(input())), boxed);
     assert_eq!(size_of_val(&plain.forward(input())), boxed);
 }
+
+#[test]
+fn samples_take_memory_in_proportion() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let peak = |samples: usize| {
+        let short = |_: &QaInput, output: &QaOutput| output.answer.len() < 10;
+        let mut best = BestOfN::new(ChainOfThought::<Qa>::new(), samples, short).concurrency(samples);
+        best.set_lm(Lm::custom(Instantly));
+        let call = || {
+            let prediction = runtime.block_on(best.call("What is the capital of France?")).unwrap();
+            assert_eq!(prediction.usage().requests, samples as u64);
+        };
+        call();
+        allocation_counter::measure(call).bytes_max
+    };
+    let (few, many) = (peak(8), peak(64));
+    println!("{few} bytes for 8 samples, {many} for 64");
+    assert!(many <= few * 9, "{few} bytes for 8 samples, {many} for 64");
+    assert!(many <= 64 * 12_000, "{many} bytes for 64 samples");
+}
