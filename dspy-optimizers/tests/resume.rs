@@ -262,7 +262,9 @@ async fn a_line_that_is_missing_repeated_moved_or_inserted_is_named() {
         edit("is behind a blank one", at + 1, &|lines| lines.insert(at, ""));
         edit("is behind one without a checksum", at + 1, &|lines| lines.insert(at, "{}"));
         if at + 1 < count {
-            edit("is missing", at + 1, &|lines| drop(lines.remove(at)));
+            edit("is missing", at + 1, &|lines| {
+                lines.remove(at);
+            });
             edit("is behind the next one", at + 1, &|lines| lines.swap(at, at + 1));
             edit("is the last one", at + 1, &|lines| lines[at..].rotate_left(1));
         }

@@ -31,11 +31,11 @@ use crate::builder::{NoMetric, optimizer};
 use crate::data::Row;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{Record, SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that evolves instructions, and other texts of the prompts, by reflection on runs with feedback.
 ///
