@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::counts::counted;
-use crate::proposer::clean;
 
 /// The number of answers for one predictor that were no candidates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,22 +32,6 @@ impl AddAssign for Fruitless {
 }
 
 impl Fruitless {
-    /// Returns the texts of an answer that are candidates, cleaned and at most `most` characters long, and the number of
-    /// the others. An answer without any text is a blank one.
-    pub(crate) fn sift(texts: &[String], current: &str, most: usize) -> (Vec<String>, Fruitless) {
-        let (mut usable, mut fruitless) = (Vec::new(), Fruitless::default());
-        for text in texts {
-            match clean(text, usize::MAX) {
-                None => fruitless.blank += 1,
-                Some(text) if text.chars().nth(most).is_some() => fruitless.endless += 1,
-                Some(text) if text == current.trim() => fruitless.unchanged += 1,
-                Some(text) => usable.push(text),
-            }
-        }
-        fruitless.blank += usize::from(texts.is_empty());
-        (usable, fruitless)
-    }
-
     /// Returns a warning about the answers for the predictor at a path, if there are any.
     pub(crate) fn warning(&self, path: &str) -> Option<String> {
         (*self != Fruitless::default())
@@ -82,22 +65,6 @@ impl fmt::Display for Fruitless {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_of_markers_alone_are_blank() {
-        let texts = ["", " \n", "\"\"", "[[ ## instruction ## ]]\n[[ ## completed ## ]]", "```\n```"];
-        let sift = |texts: &[&str]| {
-            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-            Fruitless::sift(&texts, " Answer. ", 10)
-        };
-        for text in texts {
-            assert_eq!(sift(&[text]), (Vec::new(), Fruitless { blank: 1, ..Fruitless::default() }), "{text}");
-        }
-        let (usable, others) = sift(&["Answer.", "Reply.", "much too long", "\"Answer.\""]);
-        assert_eq!(usable, ["Reply."]);
-        assert_eq!(others.to_string(), "2 unchanged texts, 1 overlong text");
-        assert_eq!(sift(&[]).1.to_string(), "1 blank text");
-    }
 
     #[test]
     fn only_what_was_returned_is_named() {

@@ -17,8 +17,7 @@ use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
-use crate::fruitless::Fruitless;
-use crate::proposer::{TextRequest, no_text};
+use crate::proposer::{TextRequest, no_text, sift};
 use crate::report::Stopped;
 
 /// A run of a candidate on a minibatch, from which its components are improved.
@@ -205,7 +204,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             }
         };
         let most = self.settings.max_chars;
-        let (usable, fruitless) = Fruitless::sift(&texts, &request.current, most);
+        let (usable, fruitless) = sift(&texts, &request.current, most);
         let longest = texts.iter().map(|text| text.chars().count()).max().filter(|length| *length > most);
         self.failures.add(
             longest

@@ -4,7 +4,7 @@ use dspy_base::error::clipped_to;
 use dspy_core::lm::Usage;
 use thiserror::Error;
 
-use super::{Grounding, GroundingRequest, SharedProposer, TextRequest};
+use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, sift};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
@@ -40,7 +40,7 @@ impl<P: Program, E> Study<'_, P, E> {
         let effect = self.effect(name, || proposer.propose(request.clone())).await?;
         let (mut texts, fruitless, problem) = match effect.output {
             Ok(texts) => {
-                let (usable, fruitless) = Fruitless::sift(&texts, &request.current, LONGEST);
+                let (usable, fruitless) = sift(&texts, &request.current, LONGEST);
                 (usable, fruitless, None)
             }
             Err(error) => (Vec::new(), Fruitless::default(), Some(no_text(error)?)),

@@ -10,9 +10,8 @@ use super::search::{Search, Step};
 use super::strategy::{self, append_demo, comparison, drop_demos};
 use crate::data::label_names;
 use crate::engine::{Candidate, Component, ExampleFor, Program, Stop};
-use crate::fruitless::Fruitless;
 use crate::gepa::records_of;
-use crate::proposer::{TextProposer as _, TextRequest, no_text};
+use crate::proposer::{TextProposer as _, TextRequest, no_text, sift};
 use crate::report::Trial;
 
 /// The largest length of an instruction with advice worked in, in characters.
@@ -140,7 +139,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
                     continue;
                 }
             };
-            let (usable, fruitless) = Fruitless::sift(&texts, current, LONGEST);
+            let (usable, fruitless) = sift(&texts, current, LONGEST);
             study.fruitless(&path, fruitless);
             study.proposed(&name, usize::from(!usable.is_empty()));
             match usable.into_iter().next() {
