@@ -154,7 +154,6 @@ const CRATES: &[Crate] = &[
             ("component", &[]),
             ("words", &[]),
             ("playbook", &["counts", "words"]),
-            ("metric", &[]),
             ("budget", &[]),
             ("paired", &[]),
             ("fruitless", &["counts"]),
@@ -180,7 +179,6 @@ const CRATES: &[Crate] = &[
                     "counts",
                     "identity",
                     "component",
-                    "metric",
                     "budget",
                     "journal",
                     "fruitless",
@@ -197,10 +195,7 @@ const CRATES: &[Crate] = &[
             ),
             ("minibatch", &["report", "data", "engine"]),
             ("proposer", &["identity", "component", "playbook", "fruitless", "error", "estimate", "engine"]),
-            (
-                "builder",
-                &["metric", "optimized", "error", "data", "options", "estimate", "optimizer", "engine"],
-            ),
+            ("builder", &["optimized", "error", "data", "options", "estimate", "optimizer", "engine"]),
             ("demos", &["data"]),
             ("labeled_few_shot", &["report", "optimized", "error", "data", "estimate", "optimizer", "demos"]),
             (
@@ -208,7 +203,6 @@ const CRATES: &[Crate] = &[
                 &[
                     "counts",
                     "identity",
-                    "metric",
                     "report",
                     "error",
                     "data",
@@ -223,7 +217,6 @@ const CRATES: &[Crate] = &[
             (
                 "random_search",
                 &[
-                    "metric",
                     "report",
                     "error",
                     "data",
@@ -238,7 +231,6 @@ const CRATES: &[Crate] = &[
             (
                 "tpe_search",
                 &[
-                    "metric",
                     "report",
                     "samplers",
                     "error",
@@ -253,7 +245,6 @@ const CRATES: &[Crate] = &[
             (
                 "better_together",
                 &[
-                    "metric",
                     "report",
                     "optimized",
                     "strategy",
@@ -270,7 +261,6 @@ const CRATES: &[Crate] = &[
                 "bootstrap_finetune",
                 &[
                     "counts",
-                    "metric",
                     "report",
                     "error",
                     "options",
@@ -285,7 +275,6 @@ const CRATES: &[Crate] = &[
                 "ensemble",
                 &[
                     "counts",
-                    "metric",
                     "report",
                     "optimized",
                     "error",
@@ -304,8 +293,6 @@ const CRATES: &[Crate] = &[
                     "component",
                     "words",
                     "paired",
-                    "fruitless",
-                    "metric",
                     "report",
                     "auto",
                     "error",
@@ -327,7 +314,6 @@ const CRATES: &[Crate] = &[
                     "component",
                     "playbook",
                     "fruitless",
-                    "metric",
                     "report",
                     "error",
                     "data",
@@ -343,7 +329,6 @@ const CRATES: &[Crate] = &[
             (
                 "knn_few_shot",
                 &[
-                    "metric",
                     "report",
                     "optimized",
                     "error",
@@ -362,7 +347,6 @@ const CRATES: &[Crate] = &[
                 &[
                     "fruitless",
                     "identity",
-                    "metric",
                     "report",
                     "error",
                     "data",
@@ -378,16 +362,13 @@ const CRATES: &[Crate] = &[
             ),
             (
                 "copro",
-                &[
-                    "metric", "report", "error", "race", "options", "estimate", "engine", "proposer",
-                    "builder", "demos",
-                ],
+                &["report", "error", "race", "options", "estimate", "engine", "proposer", "builder", "demos"],
             ),
             (
                 "infer_rules",
                 &[
+                    "fruitless",
                     "identity",
-                    "metric",
                     "report",
                     "error",
                     "data",
@@ -404,36 +385,21 @@ const CRATES: &[Crate] = &[
             (
                 "simba",
                 &[
-                    "counts",
-                    "paired",
-                    "fruitless",
-                    "identity",
-                    "metric",
-                    "report",
-                    "samplers",
-                    "error",
-                    "data",
-                    "race",
-                    "options",
-                    "estimate",
-                    "engine",
-                    "proposer",
-                    "builder",
-                    "gepa",
+                    "counts", "paired", "identity", "report", "samplers", "error", "data", "race", "options",
+                    "estimate", "engine", "proposer", "builder", "gepa",
                 ],
             ),
             (
                 "module_opro",
                 &[
-                    "counts", "metric", "report", "error", "options", "estimate", "engine", "proposer",
-                    "builder", "demos",
+                    "counts", "report", "error", "options", "estimate", "engine", "proposer", "builder",
+                    "demos",
                 ],
             ),
             (
                 "mipro_v2",
                 &[
                     "counts",
-                    "metric",
                     "report",
                     "samplers",
                     "auto",
@@ -451,7 +417,6 @@ const CRATES: &[Crate] = &[
                 "portfolio",
                 &[
                     "counts",
-                    "metric",
                     "budget",
                     "paired",
                     "headroom",

@@ -287,6 +287,10 @@ impl Lm {
     /// the request and returns a string, a [`Completion`](crate::Completion), a [`Response`], a [`Reply`], or a
     /// `Result` of one of these.
     ///
+    /// The model declares no [capabilities](Capabilities), so requests ask for everything in the text. To declare some,
+    /// such as those of a model that the function calls, use [`ScriptedLm::from_async_fn`] with
+    /// [`with_capabilities`](ScriptedLm::with_capabilities) and [`Lm::custom`].
+    ///
     /// ```
     /// use dspy_lm::{Lm, Request};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

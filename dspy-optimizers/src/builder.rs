@@ -6,8 +6,8 @@ use crate::data::{Data, RowSet};
 use crate::engine::{Splits, too_small};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Estimate, Sizes};
-use crate::metric::SharedMetric;
 use crate::options::Options;
+use dspy_core::evaluate::SharedMetric;
 
 /// A placeholder for a metric that is not set.
 #[derive(Debug, Clone, Copy, Default)]

@@ -14,7 +14,7 @@ pub(crate) struct Fruitless {
     pub(crate) unchanged: usize,
     /// Texts that are too long.
     pub(crate) endless: usize,
-    /// Answers without any text, or without any change of a playbook.
+    /// Answers without any change of a playbook.
     pub(crate) none: usize,
     /// Diagnoses of runs without a lesson.
     pub(crate) lessons: usize,

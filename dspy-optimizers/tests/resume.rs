@@ -1,6 +1,6 @@
 //! Runs that are killed, at any point, and started again.
 
-#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod common;
 
@@ -121,28 +121,9 @@ async fn the_same_question_again_is_another_call() {
     assert_eq!(calls(2).await, 2 * calls(1).await);
 }
 
-#[tokio::test]
-async fn calls_that_were_never_set_aside_count_as_made() {
-    let (whole, part) = (folder("reserved"), folder("unreserved"));
-    run(&Parrot::new(), &whole, Budget::UNLIMITED).await.unwrap();
-    let journal = journal_of(&whole);
-    // A journal from before there were reservations: the header, and five calls.
-    let calls = journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).take(5);
-    let old: String = journal.lines().take(1).chain(calls).flat_map(|line| [line, "\n"]).collect();
-    leave(&part, &old);
-    let lm = Parrot::new();
-    let report = run(&lm, &part, Budget::calls(8)).await.unwrap();
-    assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
-    assert!(lm.calls() <= 3, "{} more", lm.calls());
-    for folder in [whole, part] {
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-}
-
 /// Names the folder in a child process, which dies at a call.
 const CHILD: &str = "DSPY_TEST_RUN_DIR";
 
-/// The child: with no folder named there is nothing to do.
 #[tokio::test]
 async fn child_that_dies() {
     let Ok(folder) = std::env::var(CHILD) else { return };
@@ -238,7 +219,7 @@ async fn a_dropped_run_gives_its_folder_back() {
 #[tokio::test]
 async fn a_changed_byte_that_leaves_a_line_valid_is_found() {
     let (folder, lm) = (folder("changed"), Parrot::new());
-    let report = run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
+    run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
     let (path, paid) = (folder.join("journal.jsonl"), lm.calls());
     let journal = std::fs::read_to_string(&path).unwrap();
     let changed = journal.replacen("\"value\":1.0", "\"value\":0.0", 1);
@@ -256,15 +237,60 @@ async fn a_changed_byte_that_leaves_a_line_valid_is_found() {
         message.contains(&format!("line {at}")) && message.contains("delete this line and all"),
         "{message}"
     );
-    // Lines of earlier versions have no checksum.
-    let older = |line: &str| match line.rfind(",\"sum\":\"") {
-        Some(at) => format!("{}}}\n", &line[..at]),
-        None => format!("{line}\n"),
-    };
-    std::fs::write(&path, journal.lines().map(older).collect::<String>()).unwrap();
-    assert!(run(&lm, &folder, Budget::UNLIMITED).await.unwrap() == report);
     assert_eq!(lm.calls(), paid);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_line_that_is_missing_repeated_moved_or_inserted_is_named() {
+    let (whole, part) = (folder("chain-whole"), folder("chain-part"));
+    let lm = Parrot::new();
+    let report = thrifty(&lm, &whole).await.unwrap().report().clone();
+    let (journal, total) = (journal_of(&whole), lm.calls());
+    let lines: Vec<&str> = journal.lines().collect();
+    let count = lines.len();
+    // The damage, the lines of the file afterwards, and the first one that is wrong, from 1.
+    let mut cases: Vec<(String, Vec<&str>, usize)> = Vec::new();
+    for at in (1..count).step_by(6) {
+        let mut edit = |name: &str, wrong: usize, edit: &dyn Fn(&mut Vec<&str>)| {
+            let mut edited = lines.clone();
+            edit(&mut edited);
+            cases.push((format!("line {} {name}", at + 1), edited, wrong));
+        };
+        edit("is repeated", at + 2, &|lines| lines.insert(at, lines[at]));
+        edit("is repeated at the end", count + 1, &|lines| lines.push(lines[at]));
+        edit("is behind a blank one", at + 1, &|lines| lines.insert(at, ""));
+        edit("is behind one without a checksum", at + 1, &|lines| lines.insert(at, "{}"));
+        if at + 1 < count {
+            edit("is missing", at + 1, &|lines| {
+                lines.remove(at);
+            });
+            edit("is behind the next one", at + 1, &|lines| lines.swap(at, at + 1));
+            edit("is the last one", at + 1, &|lines| lines[at..].rotate_left(1));
+        }
+    }
+    for (name, edited, wrong) in cases {
+        let text = edited.join("\n") + "\n";
+        leave(&part, &text);
+        let lm = Parrot::new();
+        let error = thrifty(&lm, &part).await.unwrap_err();
+        let message = error.to_string();
+        let OptimizeError::Journal(JournalError::Corrupt { line, .. }) = error else {
+            panic!("{name}: {message}")
+        };
+        assert_eq!(line, wrong, "{name}: {message}");
+        assert!(message.contains(&format!("at line {wrong}: ")) && !message.contains("column"), "{message}");
+        assert_eq!(edited[wrong - 1].is_empty(), message.contains("it is blank"), "{name}: {message}");
+        assert_eq!((lm.calls(), journal_of(&part)), (0, text), "nothing is done");
+        // As the message says: without this line and all after it, the run goes on.
+        let before = edited[..wrong - 1].join("\n") + "\n";
+        leave(&part, &before);
+        assert_eq!(*thrifty(&lm, &part).await.unwrap().report(), report, "{name}");
+        assert_eq!(lm.calls(), total - calls_in(&before), "{name}");
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -226,15 +226,19 @@ fn asked_outputs(text: &str) -> Vec<String> {
 
 /// Parses the list of fields below a heading: `` 1. `name` (type): description ``, with indented lines about
 /// the field.
-fn field_list(text: &str, heading: &str, definitions: &[(String, String)]) -> Vec<Field> {
+fn field_list(text: &str, heading: &str, definitions: &[Definition]) -> Vec<Field> {
     let mut fields: Vec<Field> = Vec::new();
-    let mut lines = text.lines().skip_while(|line| !line.contains(heading));
-    lines.next();
-    for line in lines {
-        let indented = line.strip_prefix("   ");
-        if let Some(field) = field_line(line, definitions) {
+    let Some(at) = text.find(heading) else { return fields };
+    let mut rest = after_line(&text[at..]);
+    while !rest.is_empty() {
+        if let Some((field, after)) = first_field(rest, definitions) {
             fields.push(field);
-        } else if let (Some(line), Some(field)) = (indented, fields.last_mut()) {
+            rest = after;
+            continue;
+        }
+        let line = rest.lines().next().unwrap_or_default();
+        rest = after_line(rest);
+        if let (Some(line), Some(field)) = (line.strip_prefix("   "), fields.last_mut()) {
             field.add_line(line);
         } else if !fields.is_empty() || !line.trim().is_empty() {
             break;
@@ -243,36 +247,68 @@ fn field_list(text: &str, heading: &str, definitions: &[(String, String)]) -> Ve
     fields
 }
 
-fn field_line(line: &str, definitions: &[(String, String)]) -> Option<Field> {
-    let (number, rest) = line.split_once(". `")?;
-    number.trim().parse::<usize>().ok()?;
-    let (name, rest) = rest.split_once('`')?;
-    let rest = rest.trim_start().strip_prefix('(')?;
-    let close = closing(rest)?;
-    let description = rest[close + 1..].trim_start_matches(':').trim();
-    Some(Field {
+/// Parses the field that the text begins with, and returns it with the text after its line. The type of a field may
+/// take several lines, and ends before the next field.
+fn first_field<'t>(text: &'t str, definitions: &[Definition]) -> Option<(Field, &'t str)> {
+    let (name, rest) = field_name(text)?;
+    let rest = rest.trim_start_matches(' ').strip_prefix('(')?;
+    let mut lines = rest.split_inclusive('\n');
+    let first = lines.next().unwrap_or_default().len();
+    let more: usize = lines.take_while(|line| field_name(line).is_none()).map(str::len).sum();
+    let close = closing(&rest[..first + more])?;
+    let after = &rest[close + 1..];
+    let description = after.lines().next().unwrap_or_default();
+    let own = |definition: &&Definition| definition.field.as_deref().is_some_and(|field| field == name);
+    let common = |definition: &&Definition| definition.field.is_none();
+    let known = definitions.iter().filter(own).chain(definitions.iter().filter(common));
+    let known: Vec<(String, String)> = known.map(|d| (d.name.clone(), d.text.clone())).collect();
+    let field = Field {
         name: name.to_owned(),
-        description: description.to_owned(),
-        kind: ValueType::parse(&rest[..close], definitions),
+        description: description.trim_start_matches(':').trim().to_owned(),
+        kind: ValueType::parse(&rest[..close], &known),
         ..Field::default()
-    })
+    };
+    Some((field, after_line(after)))
 }
 
-/// Returns the position of the parenthesis that closes one opened right before `text`.
+/// Parses the number and the name of a field, and returns the name with the text after it.
+fn field_name(text: &str) -> Option<(&str, &str)> {
+    let (number, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let (name, rest) = rest.strip_prefix(". `")?.split_once('`')?;
+    (!number.is_empty() && !name.contains('\n')).then_some((name, rest))
+}
+
+fn after_line(text: &str) -> &str {
+    text.split_once('\n').map_or("", |(_, after)| after)
+}
+
+/// Returns the position of the parenthesis that closes one opened right before `text`. Strings and comments are skipped.
 fn closing(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, c) in text.char_indices() {
+    let (mut depth, mut quoted, mut at) = (0_usize, false, 0);
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
         match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
+            '\\' if quoted => at += rest[1..].chars().next().map_or(0, char::len_utf8),
             '"' => quoted = !quoted,
+            '/' if !quoted => at += comment(rest, &text[..at]),
             '(' if !quoted => depth += 1,
             ')' if !quoted && depth == 0 => return Some(at),
             ')' if !quoted => depth -= 1,
             _ => {}
         }
+        at += c.len_utf8();
     }
     None
+}
+
+/// Returns the number of bytes before the last one of the comment that the text begins with, or 0 if it begins with none.
+fn comment(text: &str, before: &str) -> usize {
+    if text.starts_with("/*") {
+        return text.find("*/").map_or(0, |end| end + 1);
+    }
+    // A path in a string without quotation marks has no space before.
+    let starts = text.starts_with("//") && before.ends_with(char::is_whitespace);
+    if starts { text.find('\n').unwrap_or_default() } else { 0 }
 }
 
 impl Field {
@@ -297,16 +333,35 @@ impl Field {
     }
 }
 
+/// A named type.
+struct Definition {
+    /// The only field that has the type by this name; `None` for all.
+    field: Option<String>,
+    name: String,
+    text: String,
+}
+
 /// Parses the named types, `Name = …`, each with the lines that follow it.
-fn definitions(text: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    for line in text.lines().skip_while(|line| *line != "Types:").skip(1) {
+fn definitions(text: &str) -> Vec<Definition> {
+    let mut found: Vec<Definition> = Vec::new();
+    let own = |line: &str| Some(line.strip_prefix("Types of `")?.strip_suffix("`:")?.to_owned());
+    let (mut inside, mut field) = (false, None);
+    for line in text.lines() {
+        if line == "Types:" || own(line).is_some() {
+            (inside, field) = (true, own(line));
+            continue;
+        }
+        if !inside {
+            continue;
+        }
         let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
         match line.split_once(" = ").filter(|(name, _)| is_name(name)) {
-            Some((name, rest)) => found.push((name.to_owned(), rest.to_owned())),
-            None if line.is_empty() => break,
+            Some((name, rest)) => {
+                found.push(Definition { field: field.clone(), name: name.into(), text: rest.into() });
+            }
+            None if line.is_empty() => inside = false,
             None => {
-                if let Some((_, text)) = found.last_mut() {
+                if let Some(Definition { text, .. }) = found.last_mut() {
                     text.push('\n');
                     text.push_str(line);
                 }
@@ -319,4 +374,54 @@ fn definitions(text: &str) -> Vec<(String, String)> {
 /// Creates a JSON object from names and values, in this order.
 pub(super) fn object(members: impl IntoIterator<Item = (String, Value)>) -> Value {
     Value::Object(members.into_iter().collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(system: &str) -> Vec<Field> {
+        Brief::of_system(system).outputs
+    }
+
+    #[test]
+    fn the_type_of_a_field_may_take_several_lines() {
+        let system = "Output fields:\n\
+            1. `changes` ({\n  type: \"ADD\" | \"DROP\", // One of (these.\n  id?: string /* matches /^(x$/ */, // Its \"id.\n\
+            }[]): The changes.\n   Of a list.\n\
+            2. `why` (string)\n   Must be: at most 5 words\n\n\
+            Your task:\n        Keep a list.";
+        let fields = outputs(system);
+        let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["changes", "why"]);
+        assert_eq!(fields[0].description, "The changes.\nOf a list.");
+        let ValueType::List(item) = &fields[0].kind else { panic!("{:?}", fields[0].kind) };
+        let ValueType::Object(members) = &**item else { panic!("{item:?}") };
+        let members: Vec<_> =
+            members.iter().map(|m| (m.name.as_str(), m.optional, m.note.as_str())).collect();
+        assert_eq!(members, [("type", false, "One of (these."), ("id", true, "Its \"id.")]);
+        assert_eq!((&fields[1].kind, &*fields[1].limits), (&ValueType::Text, "at most 5 words"));
+    }
+
+    #[test]
+    fn a_type_that_never_ends_hides_no_other_field() {
+        let fields = outputs("Output fields:\n1. `a` (string): A.\n2. `b` ({\n3. `c` (integer)");
+        assert_eq!(fields.iter().map(|field| &*field.name).collect::<Vec<_>>(), ["a"]);
+        let many = format!("Output fields:\n{}", "1. `a` (\n".repeat(20_000));
+        assert!(outputs(&many).is_empty());
+    }
+
+    #[test]
+    fn the_types_of_one_field_are_its_own() {
+        let fields = outputs(
+            "Output fields:\n1. `a` (Tone)\n2. `b` (Tone)\n3. `c` (Size)\nTypes:\nSize = 1 | 2\nTypes of `a`:\n\
+             Tone = \"low\"\n  | \"high\"\nTypes of `b`:\nTone = integer\n\nYour task:",
+        );
+        let kinds: Vec<_> = fields.into_iter().map(|field| field.kind).collect();
+        let choice = |values: [Value; 2]| ValueType::Choice(values.into());
+        assert_eq!(
+            kinds,
+            [choice(["low".into(), "high".into()]), ValueType::Integer, choice([1.into(), 2.into()])]
+        );
+    }
 }

@@ -17,11 +17,11 @@ use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that collects lessons from runs in a [`Playbook`](dspy_core::signature::Playbook) for each predictor,
 /// below its instruction: agentic context engineering.

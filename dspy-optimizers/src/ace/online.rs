@@ -16,9 +16,9 @@ use super::settings::Settings;
 use crate::OptimizeError;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program, Stop, Study};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{Record, SharedProposer};
+use dspy_core::evaluate::SharedMetric;
 
 /// The largest number of snapshots that are kept besides the first; the oldest ones go.
 const MOST_SNAPSHOTS: usize = 100;

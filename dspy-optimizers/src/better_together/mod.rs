@@ -12,11 +12,11 @@ use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::data::{Data, IntoData};
 use crate::engine::{ExampleFor, Program, Splits, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
 use crate::strategy;
 use crate::strategy::StrategyError;
 use crate::{BoxOptimizer, OptimizeError, Optimized, Optimizer};
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that runs others in the order of a strategy such as `p -> w -> p`: each step begins with the
 /// program of the step before. The program is scored on the valset before the first step and after each; the

@@ -5,10 +5,10 @@ use dspy_core::Seed;
 use super::BetterTogether;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program, Scores, Stop, Study};
-use crate::metric::SharedMetric;
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
 use crate::{Budget, OptimizeError, Optimizer as _};
+use dspy_core::evaluate::SharedMetric;
 
 impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Output>> {
     /// Runs the steps. `given_val` says whether the data has a valset.

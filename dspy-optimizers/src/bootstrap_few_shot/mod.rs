@@ -21,9 +21,9 @@ use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Sizes};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{Stopped, Trial};
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that makes demonstrations from successful runs. It runs a teacher on rows of the trainset;
 /// each predictor gets its calls in the runs that the metric accepts as demonstrations, and additional

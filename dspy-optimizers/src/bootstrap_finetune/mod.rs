@@ -25,10 +25,10 @@ use crate::builder::{NoMetric, optimizer};
 use crate::counts::counted;
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{ItemReport, Stopped, Trial};
 use crate::{OptimizeError, demos};
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that trains the models of a program on its own successful runs.
 ///

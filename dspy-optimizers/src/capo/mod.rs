@@ -15,11 +15,11 @@ use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{self, Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that evolves a population of instructions with demonstrations, by crossover and mutation, and selects
 /// in races with a penalty on long prompts.

@@ -9,7 +9,7 @@ use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
 use super::writer::Writer;
 use crate::data::Rows;
-use crate::engine::{Contestant, ExampleFor, Program, Raced, Standing, Stop, Study};
+use crate::engine::{Afforded, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study};
 use crate::race::Race;
 use crate::report::{ORIGINAL, Stopped, Trial};
 
@@ -89,19 +89,24 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     async fn evolve(&mut self) -> Result<(), Stop> {
-        self.study.part("propose", "initial population", self.settings.population);
-        let initial = self.initial().await?;
+        let size = self.afforded_population()?;
+        self.study.part("propose", "initial population", size.count + 1);
+        let initial = self.initial(size.count + 1).await?;
         self.study.sync()?;
         for made in initial {
             self.admit(made)?;
         }
         let lengths = self.population.iter().map(|member| prompt_length(&member.program));
         self.longest = lengths.chain([self.longest]).max().unwrap_or_default();
+        let mut short = size.limit;
         for step in 0..self.settings.steps {
-            self.study.part("propose", &format!("children of step {}", step + 1), self.settings.crossovers);
+            let Afforded { count, limit } = self.afforded_children(step)?;
+            if let Some(limit) = limit.filter(|_| count == 0 && step > 0) {
+                return Err(Stop::Budget(limit));
+            }
+            self.study.part("propose", &format!("children of step {}", step + 1), count);
             let this = &*self;
-            let children: Vec<_> =
-                (0..self.settings.crossovers).map(|number| this.child(step, number)).collect();
+            let children: Vec<_> = (0..count).map(|number| this.child(step, number)).collect();
             let children = self.study.several(children).await?;
             self.study.sync()?;
             let before = self.population.len();
@@ -109,8 +114,53 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 self.admit(child)?;
             }
             self.select(step, before).await?;
+            short = short.or(limit);
+            if let Some(limit) = limit {
+                return Err(Stop::Budget(limit));
+            }
         }
-        Ok(())
+        short.map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+    }
+
+    /// Returns the number of members of the initial population besides the first one: those that the budget makes and
+    /// compares.
+    ///
+    /// # Errors
+    /// If the search has to stop, also because the budget does not compare one.
+    fn afforded_population(&self) -> Result<Afforded, Stop> {
+        let (study, block) = (self.study, self.first_block());
+        let wanted = self.settings.population - 1;
+        let needs = |more: usize| {
+            let Needs { calls, runs } = self.initial_needs(more);
+            Needs { calls, runs: runs + (more + 1) * block }
+        };
+        let afforded = study.affordable("propose", wanted, needs)?;
+        study.note_afforded("new members of the initial population", wanted, afforded);
+        match afforded.limit.filter(|_| afforded.count == 0) {
+            None => Ok(afforded),
+            Some(limit) => {
+                study.warn_unaffordable(&self.settings.race, self.val.len());
+                Err(Stop::Budget(limit))
+            }
+        }
+    }
+
+    /// Returns the number of children of a step that the budget makes and compares.
+    fn afforded_children(&self, step: usize) -> Result<Afforded, Stop> {
+        let wanted = self.settings.crossovers;
+        // The members of the initial population are compared in the first step.
+        let members = if step == 0 { self.population.len() } else { 0 };
+        let needs = |count: usize| {
+            let Needs { calls, runs } = self.child_needs(count);
+            Needs { calls, runs: runs + (count + members) * self.first_block() }
+        };
+        let afforded = self.study.affordable(&format!("step-{step}"), wanted, needs)?;
+        self.study.note_afforded(&format!("children of step {}", step + 1), wanted, afforded);
+        Ok(afforded)
+    }
+
+    fn first_block(&self) -> usize {
+        self.settings.race.first_block(self.val.len())
     }
 
     /// Adds a new member, unless there is an equal one.

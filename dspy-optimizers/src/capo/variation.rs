@@ -12,7 +12,7 @@ use super::individual::{Individual, Shot, ShotChange};
 use super::search::Search;
 use crate::bootstrap_few_shot::demonstrations;
 use crate::demos;
-use crate::engine::{Component, ExampleFor, Outcome, Program, Stop, Task};
+use crate::engine::{Component, ExampleFor, Needs, Outcome, Program, Stop, Task};
 use crate::fruitless::Fruitless;
 use crate::proposer::{TextRequest, no_text};
 
@@ -32,11 +32,12 @@ pub(super) struct Made {
 }
 
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
-    /// Makes the initial population: the original instructions and those of the proposer, with random shots.
-    pub(super) async fn initial(&self) -> Result<Vec<Made>, Stop> {
-        let proposals: Vec<_> = self.specs.iter().map(|step| self.instructions(step)).collect();
+    /// Makes the initial population of this size: the original instructions and those of the proposer, with random
+    /// shots.
+    pub(super) async fn initial(&self, size: usize) -> Result<Vec<Made>, Stop> {
+        let proposals: Vec<_> = self.specs.iter().map(|step| self.instructions(step, size - 1)).collect();
         let proposed = self.study.several(proposals).await?;
-        let mut made: Vec<Made> = (0..self.settings.population)
+        let mut made: Vec<Made> = (0..size)
             .map(|number| {
                 let instruction = |((path, spec), (texts, ..)): (&Step, &Instructions)| {
                     // If there are too few, they are used several times, with other shots.
@@ -55,9 +56,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         }
         let mut wanted = Vec::new();
         for (number, member) in made.iter().enumerate() {
-            let mut rng = self.study.seed().branch("initial").index(number as u64).rng();
-            let count = rng.between(0, self.settings.max_shots.min(self.pool.len()));
-            for row in rng.sample(self.pool.len(), count) {
+            for row in self.initial_shots(number) {
                 wanted.push((number, self.shot(format!("initial-{number}"), &member.individual, row)));
             }
         }
@@ -69,13 +68,31 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(made)
     }
 
-    /// Returns the proposer's instructions for a predictor, their cost, and the problem if there are none.
-    async fn instructions(&self, (path, spec): &Step) -> Result<Instructions, Stop> {
+    /// Returns the rows of the shots of an initial member.
+    fn initial_shots(&self, number: usize) -> Vec<usize> {
+        let mut rng = self.study.seed().branch("initial").index(number as u64).rng();
+        let count = rng.between(0, self.settings.max_shots.min(self.pool.len()));
+        rng.sample(self.pool.len(), count)
+    }
+
+    /// Returns the cost of making an initial population with this number of members besides the first one.
+    pub(super) fn initial_needs(&self, more: usize) -> Needs {
+        let shots = (0..=more).map(|number| self.initial_shots(number).len()).sum();
+        Needs { calls: more * self.specs.len(), runs: shots }
+    }
+
+    /// Returns the cost of making children: two calls for each predictor, and a run for a shot.
+    pub(super) fn child_needs(&self, count: usize) -> Needs {
+        Needs { calls: count * 2 * self.specs.len(), runs: count * usize::from(self.settings.max_shots > 0) }
+    }
+
+    /// Returns instructions of the proposer for a predictor, their cost, and the problem if there are none.
+    async fn instructions(&self, (path, spec): &Step, count: usize) -> Result<Instructions, Stop> {
         let (study, settings) = (self.study, self.settings);
         let seed = study.seed().branch("propose").branch(path);
         let mut request =
             TextRequest::new(Component::instruction(path), spec.clone(), spec.instruction().as_ref());
-        request.count = settings.population - 1;
+        request.count = count;
         request.temperature = Some(1.0);
         request.sample = seed.branch("sample").value();
         request.demos = demos::shown(&self.pool, spec, settings.examples, seed.branch("examples"));

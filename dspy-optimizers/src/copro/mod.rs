@@ -9,11 +9,11 @@ use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer of instructions by coordinate ascent: a proposer writes several instructions for each predictor, and
 /// the predictors take turns in keeping the best of theirs.

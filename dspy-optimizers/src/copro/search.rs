@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dspy_core::lm::Usage;
+use dspy_core::lm::{Limit, Usage};
 use dspy_core::predict::Predictor;
 use dspy_core::signature::SignatureSpec;
 
 use super::Settings;
 use crate::demos;
-use crate::engine::{Candidate, Component, Contestant, ExampleFor, Program, Raced, Standing, Stop, Study};
+use crate::engine::{
+    Afforded, Candidate, Component, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study,
+};
 use crate::proposer::{ScoredText, TextRequest};
 use crate::report::{ORIGINAL, Stopped, Trial, mean};
 
@@ -73,31 +75,53 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let score = scores.mean;
         self.score = Some(score);
         self.coordinates.iter_mut().for_each(|coordinate| coordinate.texts[0].score = Some(score));
+        // With a limited budget, the number of instructions of a predictor depends on what the turns before have left.
+        let places: Vec<usize> = (0..self.coordinates.len()).collect();
+        let together = if study.is_limited() { 1 } else { places.len() };
+        let mut short = None;
         for round in 0..self.settings.depth {
-            self.propose(round).await?;
-            for place in 0..self.coordinates.len() {
-                if let Some(stopped) = self.turn(round, place).await? {
-                    return Ok(stopped);
+            for places in places.chunks(together.max(1)) {
+                let limit = self.propose(round, places).await?;
+                short = short.or(limit);
+                for place in places {
+                    if let Some(stopped) = self.turn(round, *place).await? {
+                        return Ok(stopped);
+                    }
                 }
             }
         }
-        Ok(Stopped::Finished)
+        Ok(short.map_or(Stopped::Finished, Stopped::Budget))
     }
 
-    /// Adds new instructions to all predictors.
-    async fn propose(&mut self, round: usize) -> Result<(), Stop> {
+    /// Adds new instructions to some predictors, as many as the budget compares. Returns the limit that more of them
+    /// would exceed.
+    ///
+    /// # Errors
+    /// If the search has to stop, also because the budget does not compare one more instruction.
+    async fn propose(&mut self, round: usize, places: &[usize]) -> Result<Option<Limit>, Stop> {
         let present = self.holds.applied_to(self.study.program())?;
         self.study.part("propose", &format!("round {}", round + 1), 0);
         let predictors = present.named_predictors();
-        let this = &*self;
-        let requests = self.coordinates.iter().zip(predictors).map(|(coordinate, (_, predictor))| {
-            let request = this.request(round, coordinate, predictor.spec());
+        let mut requests = Vec::new();
+        let mut short = None;
+        for place in places {
+            let (coordinate, (_, predictor)) = (&self.coordinates[*place], &predictors[*place]);
+            let mut request = self.request(round, coordinate, predictor.spec());
             let name = format!("propose-{round}/{}", coordinate.path);
-            async move { this.study.propose(&name, &this.settings.proposer, &request).await }
-        });
-        let proposed = self.study.several(requests.collect()).await?;
-        self.study.sync()?;
-        for (coordinate, proposed) in self.coordinates.iter_mut().zip(proposed) {
+            let Afforded { count, limit } = self.afforded(&name, request.count, coordinate)?;
+            if let Some(limit) = limit.filter(|_| count == 0) {
+                return Err(Stop::Budget(limit));
+            }
+            request.count = count;
+            short = short.or(limit);
+            requests.push((name, request));
+        }
+        let (study, proposer) = (self.study, &self.settings.proposer);
+        let requests = requests.iter().map(|(name, request)| study.propose(name, proposer, request));
+        let proposed = study.several(requests.collect()).await?;
+        study.sync()?;
+        for (place, proposed) in places.iter().zip(proposed) {
+            let coordinate = &mut self.coordinates[*place];
             let first = coordinate.texts.len();
             for (number, text) in proposed.texts.into_iter().enumerate() {
                 if coordinate.texts.iter().all(|known| known.text != text) {
@@ -113,7 +137,27 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 self.study.warn(format!("no instructions for `{}`: {problem}", coordinate.path));
             }
         }
-        Ok(())
+        Ok(short)
+    }
+
+    /// Returns how many of the wanted instructions of a predictor the budget pays for and compares.
+    fn afforded(&self, name: &str, wanted: usize, coordinate: &Coordinate) -> Result<Afforded, Stop> {
+        let (study, rows) = (self.study, self.study.val().len());
+        let block = self.settings.race.first_block(rows);
+        // Under other instructions of the other predictors, those before run again.
+        let is_rival = |at: usize, tried: &Tried| at != coordinate.present && !tried.dropped;
+        let again = if self.coordinates.len() == 1 {
+            0
+        } else {
+            coordinate.texts.iter().enumerate().filter(|(at, tried)| is_rival(*at, tried)).count()
+        };
+        let needs = |count: usize| Needs { calls: count, runs: (count + again) * block };
+        let afforded = study.affordable(name, wanted, needs)?;
+        if afforded.count == 0 && self.trials.len() == 1 {
+            study.warn_unaffordable(&self.settings.race, rows);
+        }
+        study.note_afforded(&format!("new instructions of `{}`", coordinate.path), wanted, afforded);
+        Ok(afforded)
     }
 
     fn request(&self, round: usize, coordinate: &Coordinate, spec: &Arc<SignatureSpec>) -> TextRequest {

@@ -15,7 +15,7 @@ use crate::data::Row;
 use crate::error::OptimizeError;
 use crate::report::Trial;
 
-/// The number of rows from which on a program that fails on all of them is taken to fail on every row.
+/// The number of rows from which on what happens on all of them is taken to happen on every row.
 const MANY: usize = 10;
 
 /// The failures of the rollouts of a study.
@@ -30,6 +30,8 @@ pub(super) struct Failures {
     answered: bool,
     /// Whether a score was not 0.
     nonzero: bool,
+    /// The rows with a score, as long as each score is 0.
+    zero: BTreeSet<(&'static str, usize)>,
     /// Whether a call of a model was seen in a rollout with a result.
     called: bool,
     /// The predictors that no run has called, once there is one.
@@ -77,6 +79,11 @@ impl Failures {
                 self.answered = true;
                 self.called |= !rollout.silent;
                 self.nonzero |= score.value != 0.0;
+                if self.nonzero {
+                    self.zero.clear();
+                } else {
+                    self.zero.insert((set, position));
+                }
             }
             Outcome::Failed(error) => {
                 self.curable |= !rollout.broken;
@@ -89,8 +96,8 @@ impl Failures {
         }
     }
 
-    /// Returns what to know about these failures before relying on the result.
-    pub(super) fn warnings(&self, best_score: Option<f64>) -> Vec<String> {
+    /// Returns what to know about these failures before relying on the result. `rows` is the size of the valset.
+    pub(super) fn warnings(&self, best_score: Option<f64>, rows: usize) -> Vec<String> {
         let mut warnings = Vec::new();
         let (unscored, failed) = (self.metric.len(), self.program.len());
         if self.answered && !self.called {
@@ -114,13 +121,16 @@ impl Failures {
                 counted(failed, "row"),
                 self.program.first()
             ));
-        } else if self.answered && unscored == 0 && !self.nonzero && best_score.is_none_or(|best| best > 0.0)
+        } else if unscored == 0
+            && best_score.is_none_or(|best| best > 0.0)
+            // A few rows of a budget that is too small for more say nothing.
+            && self.zero.len() >= rows.clamp(1, MANY)
         {
-            warnings.push(
-                "every score is 0, also where the program has answered; check that the metric compares the right fields, \
-                 for example with the table of an `Evaluate` run"
-                    .into(),
-            );
+            warnings.push(format!(
+                "every score is 0, on {}, also where the program has answered; check that the metric compares the right \
+                 fields, for example with the table of an `Evaluate` run",
+                counted(self.zero.len(), "row")
+            ));
         }
         if self.called {
             let idle = self.idle.iter().flatten();

@@ -140,16 +140,18 @@ impl PeakCost {
         self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
     }
 
-    /// Returns the limit that this many rollouts at the peak cost would exceed.
-    pub(super) fn exceeds(self, rollouts: usize, left: Budget) -> Option<Limit> {
-        let count = rollouts as u64;
-        let over = |left: Option<u64>, each: u64| left.is_some_and(|left| each.saturating_mul(count) > left);
-        if over(left.calls, self.calls) {
+    /// Returns the limit that this many rollouts at the peak cost would exceed, with this many calls of a proposer, each
+    /// of which has the tokens and the price of a rollout.
+    pub(super) fn exceeds(self, rollouts: usize, calls: usize, left: Budget) -> Option<Limit> {
+        let (rollouts, calls) = (rollouts as u64, calls as u64);
+        let all = rollouts.saturating_add(calls);
+        let over = |left: Option<u64>, needed: u64| left.is_some_and(|left| needed > left);
+        if over(left.calls, self.calls.saturating_mul(rollouts).saturating_add(calls)) {
             Some(Limit::Calls)
-        } else if over(left.tokens, self.tokens) {
+        } else if over(left.tokens, self.tokens.saturating_mul(all)) {
             Some(Limit::Tokens)
         } else {
-            left.usd.filter(|left| self.usd * rollouts as f64 > *left).map(|_| Limit::Usd)
+            left.usd.filter(|left| self.usd * all as f64 > *left).map(|_| Limit::Usd)
         }
     }
 }

@@ -104,6 +104,7 @@
 //! # Ok::<(), dspy_core::Error>(()) }).unwrap();
 //! ```
 
+mod afford;
 mod call;
 mod effect;
 mod embedding;
@@ -126,6 +127,7 @@ mod verification;
 use dspy_core::program::Module;
 use dspy_core::signature::Example;
 
+pub(crate) use self::afford::{Afforded, Needs};
 pub(crate) use self::call::guarded;
 pub use self::effect::Effect;
 pub(crate) use self::embedding::embed;

@@ -26,10 +26,10 @@ use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
 use crate::identity::program_identity;
 use crate::journal::{Header, Journal, JournalError};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::Parameters;
 use crate::verify::Verify;
+use dspy_core::evaluate::SharedMetric;
 
 /// A builder of a [`Study`]; see [`Study::builder`].
 #[derive(Debug)]

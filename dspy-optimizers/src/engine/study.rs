@@ -24,10 +24,10 @@ use crate::events::{Events, StudyEvent};
 use crate::fruitless::Fruitless;
 use crate::identity::program_identity;
 use crate::journal::Journal;
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::{Parameters, Trial};
 use crate::verify::Verify;
+use dspy_core::evaluate::SharedMetric;
 
 /// The phase of [`Study::score`].
 const SEARCH: &str = "search";
@@ -246,7 +246,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     /// first run. Use it only to decide whether to begin work that is [not in the journal](Self::knows).
     pub fn would_exceed(&self, rollouts: usize) -> Option<Limit> {
         let peak_cost = self.found().peak_cost;
-        self.ledger.lacks(&|left| peak_cost.exceeds(rollouts, left))
+        self.ledger.lacks(&|left| peak_cost.exceeds(rollouts, 0, left))
     }
 
     /// Returns the limit of the budget of this study that has ended work, its own or that of a nested study. A
@@ -270,7 +270,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
         };
         let own = std::mem::take(&mut self.found().warnings);
         let fruitless = self.take_fruitless();
-        let failures = self.failures.lock_any().warnings(self.options.best_score);
+        let failures = self.failures.lock_any().warnings(self.options.best_score, self.val.len());
         let listener = self.events.listener_panic().filter(|_| self.name.is_empty()).map(|message| {
             format!("the function of `on_event` panicked, so it has received no further events: {message}")
         });

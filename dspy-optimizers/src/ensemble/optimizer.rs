@@ -14,10 +14,10 @@ use crate::counts::counted;
 use crate::data::{Data, IntoData};
 use crate::engine::{ExampleFor, Program, Splits, Stop, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer of an [`Ensemble`] that optimizes its members one after the other, each with another seed and
 /// the trainset in another order, so that members which are equal at the start become different.

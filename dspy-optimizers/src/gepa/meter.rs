@@ -33,6 +33,7 @@ impl From<ComponentError> for Halt {
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     limit: Option<usize>,
+    most_reflections: Option<usize>,
     spent: usize,
     reflections: usize,
     seen: BTreeMap<String, BTreeSet<Run>>,
@@ -55,13 +56,13 @@ struct Run {
 }
 
 impl Meter {
-    pub(super) fn new(limit: Option<usize>) -> Self {
-        Meter { limit, ..Meter::default() }
+    pub(super) fn new(limit: Option<usize>, most_reflections: Option<usize>) -> Self {
+        Meter { limit, most_reflections, ..Meter::default() }
     }
 
-    /// Counts a reflection, and returns whether it may be made: no more reflections than rollouts are.
+    /// Counts a reflection, and returns whether it may be made.
     pub(super) fn reflects(&mut self) -> bool {
-        let free = self.limit.is_none_or(|limit| self.reflections < limit);
+        let free = self.most_reflections.is_none_or(|most| self.reflections < most);
         self.reflections += usize::from(free);
         free
     }
@@ -159,7 +160,7 @@ mod tests {
     fn a_rollout_is_counted_once_unless_it_has_to_be_made_again() {
         let data = [Row, Row, Row];
         let rows = Rows::new("trainset", &data).unwrap();
-        let mut meter = Meter::new(Some(6));
+        let mut meter = Meter::new(Some(6), None);
         let plain = Use { scope: "a", rows: &rows, sample: None, traced: false };
         let traced = Use { traced: true, ..plain };
         meter.spend(traced).unwrap();

@@ -31,11 +31,11 @@ use crate::builder::{NoMetric, optimizer};
 use crate::data::Row;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{Record, SharedProposer, TextProposer};
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that evolves instructions, and other texts of the prompts, by reflection on runs with feedback.
 ///
@@ -347,13 +347,13 @@ impl<E, O> Gepa<SharedMetric<E, O>> {
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
         let limit = self.settings.rollouts(self.options.budget, sizes.predictors, sizes.val);
+        let reflections = limit.map(|limit| self.settings.most_reflections(limit) as u64);
         let (val, limit) = (sizes.val as u64, limit.map(|limit| limit as u64));
         let demos =
             if self.settings.components.contains(&Evolve::Demos) { self.settings.max_demos } else { 0 };
         Ok(Cost {
             baseline: Some(val),
-            // No more reflections than runs are made.
-            proposals: Span { least: 0, most: limit },
+            proposals: Span { least: 0, most: reflections },
             demos,
             shown: self.settings.largest_minibatch(),
             writer: self.proposer.writer(),

@@ -17,8 +17,7 @@ use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
-use crate::fruitless::Fruitless;
-use crate::proposer::{TextRequest, clean, no_text};
+use crate::proposer::{TextRequest, no_text, sift};
 use crate::report::Stopped;
 
 /// A run of a candidate on a minibatch, from which its components are improved.
@@ -197,26 +196,23 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         request: &TextRequest,
         answer: dspy_core::Result<Vec<String>>,
     ) -> Result<Option<String>, Stop> {
-        let (text, problem) = match answer {
-            Ok(texts) => {
-                let most = self.settings.max_chars;
-                let text = texts.iter().find_map(|text| clean(text, most));
-                let problem =
-                    text.is_none().then(|| match texts.iter().map(|text| text.chars().count()).max() {
-                        Some(length) if length > most => {
-                            format!("{}, more than `max_chars`", counted(length, "character"))
-                        }
-                        _ => "an empty text".to_owned(),
-                    });
-                (text, problem)
+        let texts = match answer {
+            Ok(texts) => texts,
+            Err(error) => {
+                self.failures.add(Some(no_text(error)?));
+                return Ok(None);
             }
-            Err(error) => (None, Some(no_text(error)?)),
         };
-        self.failures.add(problem);
-        let is_unchanged = text.as_ref().is_some_and(|text| text == request.current.trim());
-        let unchanged = usize::from(is_unchanged);
-        self.study.fruitless(request.component.predictor(), Fruitless { unchanged, ..Fruitless::default() });
-        Ok(text.filter(|_| !is_unchanged))
+        let most = self.settings.max_chars;
+        let (usable, fruitless) = sift(&texts, &request.current, most);
+        let longest = texts.iter().map(|text| text.chars().count()).max().filter(|length| *length > most);
+        self.failures.add(
+            longest
+                .filter(|_| fruitless.endless > 0 && usable.is_empty())
+                .map(|length| format!("{}, more than `max_chars`", counted(length, "character"))),
+        );
+        self.study.fruitless(request.component.predictor(), fruitless);
+        Ok(usable.into_iter().next())
     }
 
     /// Returns the draft of a child with new values.

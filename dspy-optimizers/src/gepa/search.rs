@@ -112,7 +112,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             components,
             labels: label_names(study.program()),
             tool_inputs,
-            meter: Meter::new(limit),
+            meter: Meter::new(limit, limit.map(|limit| settings.most_reflections(limit))),
             minibatches,
             pool: Pool::new(settings.front),
             known: BTreeSet::new(),

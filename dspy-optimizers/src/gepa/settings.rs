@@ -294,6 +294,16 @@ impl Settings {
         }
     }
 
+    /// Returns the largest number of reflections in a search of this many rollouts. A text that is of use costs the runs
+    /// of a child on a minibatch, so more reflections than that allows are fruitless.
+    pub(super) fn most_reflections(&self, rollouts: usize) -> usize {
+        if self.noisy.is_none() && self.order == ComponentOrder::RoundRobin {
+            rollouts.div_ceil(self.minibatch.max(1))
+        } else {
+            rollouts
+        }
+    }
+
     /// Returns the number of rows of the largest minibatches.
     pub(super) fn largest_minibatch(&self) -> usize {
         let most = if self.noisy.is_some() { 0 } else { self.max_minibatch };

@@ -14,10 +14,10 @@ use crate::bootstrap_few_shot::{Settings, bootstrap_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span, Writer};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that has a language model induce rules from labelled rows, and appends them to the instructions.
 ///

@@ -12,6 +12,7 @@ use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
 use crate::data::Rows;
 use crate::engine::{Candidate, Contestant, ExampleFor, Program, Scores, Stop, Study};
 use crate::estimate::Sizes;
+use crate::fruitless::Fruitless;
 use crate::proposer::no_text;
 use crate::report::{ORIGINAL, Stopped, Trial};
 use crate::{OptimizeError, demos};
@@ -143,7 +144,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
                 Ok(Some(rules)) => {
                     candidate = candidate.instruction(path, with_rules(spec.instruction(), &rules));
                 }
-                Ok(None) => {}
+                Ok(None) => study.fruitless(path, Fruitless { blank: 1, ..Fruitless::default() }),
                 Err(error) => problems.push(format!("no rules for `{path}`: {}", no_text(error)?)),
             }
         }

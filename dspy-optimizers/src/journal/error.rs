@@ -71,8 +71,8 @@ pub enum JournalError {
         /// The reason why it is not a journal.
         reason: String,
     },
-    /// A line cannot be parsed, or its checksum is not that of its content. (An incomplete last line, as left by a killed process, is dropped without an
-    /// error.)
+    /// A line has changed, is missing, or is not in its place. (An incomplete last line, as left by a killed process, is
+    /// dropped without an error.)
     #[error(
         "`{}` is damaged at line {line}: {problem}; delete this line and all lines after it to resume from there, or \
          delete the file to start over", path.display()
@@ -80,7 +80,7 @@ pub enum JournalError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line of the file, from 1.
         line: usize,
         /// The problem with it.
         problem: String,

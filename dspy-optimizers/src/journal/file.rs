@@ -11,7 +11,7 @@ use dspy_core::files;
 use super::error::JournalError;
 use super::event::Event;
 use super::header::Header;
-use super::seal::is_intact;
+use super::seal::Seal;
 
 /// The interval of flushes to disk while lines are written, which bounds the loss in a power failure.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ const LONGEST: u64 = 512 << 20;
 pub(super) struct JournalFile {
     path: PathBuf,
     file: File,
+    /// The checksum of the last line.
+    seal: Seal,
     synced: Instant,
     /// Whether there were writes since then.
     unsynced: bool,
@@ -68,29 +70,32 @@ impl JournalFile {
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        let mut journal = JournalFile { path, file, synced: Instant::now(), unsynced: false, broken: false };
-        let recovered = Recovered::read(&journal.path, &journal.file, header, each)?;
-        journal.recover(&recovered, header)?;
+        let new = header.line()?;
+        let recovered = Recovered::read(&path, &file, header, each)?;
+        let seal = recovered.seal.unwrap_or_else(|| Seal::of_header(new.as_bytes()));
+        let (synced, length) = (Instant::now(), recovered.length);
+        let mut journal = JournalFile { path, file, seal, synced, unsynced: false, broken: false };
+        let place = journal.file.set_len(length).and_then(|()| journal.file.seek(SeekFrom::Start(length)));
+        place.map_err(|source| journal.io(source))?;
+        if recovered.lines == 0 {
+            journal.write(&new)?;
+            journal.sync()?;
+        } else if !recovered.closed {
+            journal.write("\n")?;
+        }
         Ok(journal)
     }
 
-    fn recover(&mut self, recovered: &Recovered, header: &Header) -> Result<(), JournalError> {
-        let length = recovered.length;
-        let place = self.file.set_len(length).and_then(|()| self.file.seek(SeekFrom::Start(length)));
-        place.map_err(|source| self.io(source))?;
-        if recovered.lines == 0 {
-            self.append(&header.line()?)?;
-            self.sync()
-        } else if recovered.closed {
-            Ok(())
-        } else {
-            self.append("\n")
-        }
+    /// Appends a JSON object as a line with its checksum. When this returns, the operating system has it, so it
+    /// survives if the process is killed.
+    pub(super) fn append(&mut self, object: String) -> Result<(), JournalError> {
+        let (line, seal) = self.seal.line(object);
+        self.write(&line)?;
+        self.seal = seal;
+        Ok(())
     }
 
-    /// Appends a line. When this returns, the operating system has it, so it survives if the process is
-    /// killed.
-    pub(super) fn append(&mut self, line: &str) -> Result<(), JournalError> {
+    fn write(&mut self, line: &str) -> Result<(), JournalError> {
         if self.broken {
             return Err(self.io(std::io::Error::other(
                 "an earlier line could not be written, so the file may end in a partial one",
@@ -140,6 +145,8 @@ struct Recovered {
     length: u64,
     /// Whether the last one ends with a line break.
     closed: bool,
+    /// The checksum of the last one; `None` without lines.
+    seal: Option<Seal>,
 }
 
 impl Recovered {
@@ -151,21 +158,26 @@ impl Recovered {
     ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let mut reader = BufReader::new(file);
-        let mut recovered = Recovered { lines: 0, length: 0, closed: true };
+        let mut recovered = Recovered { lines: 0, length: 0, closed: true, seal: None };
         let mut bytes = Vec::new();
         let longest = |lines| if lines == 0 { LONGEST_HEADER } else { LONGEST };
         while reader.by_ref().take(longest(recovered.lines)).read_until(b'\n', &mut bytes).map_err(io)? > 0 {
             let line = recovered.lines + 1;
             let is_whole = bytes.ends_with(b"\n");
             let foreign = |reason: String| JournalError::Foreign { path: path.to_owned(), reason };
-            let read = if line == 1 {
-                serde_json::from_slice(&bytes).map(Line::Header)
-            } else if is_intact(&bytes) {
-                serde_json::from_slice(&bytes).map(Line::Event)
-            } else {
-                Err(serde::de::Error::custom(
-                    "its checksum is not that of its content, so a part of it has changed",
-                ))
+            let (read, seal) = match &recovered.seal {
+                None => {
+                    let read = serde_json::from_slice(&bytes).map(Line::Header);
+                    (read.map_err(|error| problem_of(&error)), Some(Seal::of_header(&bytes)))
+                }
+                Some(last) => match last.next(&bytes) {
+                    Some(seal) => {
+                        let read = serde_json::from_slice(&bytes).map(Line::Event);
+                        (read.map_err(|error| problem_of(&error)), Some(seal))
+                    }
+                    None if bytes.trim_ascii().is_empty() => (Err("it is blank".to_owned()), None),
+                    None => (Err(OUT_OF_PLACE.to_owned()), None),
+                },
             };
             match read {
                 Ok(Line::Header(value)) => {
@@ -194,17 +206,29 @@ impl Recovered {
                     break;
                 }
                 Err(error) => {
-                    let problem = clipped(error.to_string());
+                    let problem = clipped(error);
                     return Err(JournalError::Corrupt { path: path.to_owned(), line, problem });
                 }
             }
             recovered.lines = line;
             recovered.length += bytes.len() as u64;
-            recovered.closed = bytes.ends_with(b"\n");
+            recovered.closed = is_whole;
+            recovered.seal = seal;
             bytes.clear();
         }
         Ok(recovered)
     }
+}
+
+/// The problem of a line whose checksum is not the one that is due.
+const OUT_OF_PLACE: &str = "its checksum does not follow from its content and the line before it, so a part of it has \
+                            changed, or lines before it were removed, repeated or reordered";
+
+/// Returns an error of a line without the number of the line, which the parser counts from the beginning of its text.
+fn problem_of(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    message.strip_suffix(&place).unwrap_or(&message).to_owned()
 }
 
 #[expect(clippy::large_enum_variant, reason = "one is made at a time")]
@@ -225,11 +249,12 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         // The file is open for reading only, so the write fails.
         let file = File::open(&path).unwrap();
+        let (seal, synced) = (Seal::of_header(b"{}"), Instant::now());
         let mut journal =
-            JournalFile { path: path.clone(), file, synced: Instant::now(), unsynced: false, broken: false };
-        journal.append("one\n").unwrap_err();
+            JournalFile { path: path.clone(), file, seal, synced, unsynced: false, broken: false };
+        journal.append("{\"at\":1}".into()).unwrap_err();
         journal.file = File::options().append(true).open(&path).unwrap();
-        journal.append("two\n").unwrap_err();
+        journal.append("{\"at\":2}".into()).unwrap_err();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::error::JournalError;
 
 /// The name and version of the format.
-const FORMAT: &str = "dspy-journal/3";
+const FORMAT: &str = "dspy-journal/4";
 
 /// Everything that determines the behaviour of a run except the results of its effects. Limits, concurrency
 /// and display are excluded: they may change when the run is resumed.

@@ -40,7 +40,6 @@ use self::file::JournalFile;
 pub(crate) use self::header::Header;
 pub(crate) use self::layer::{CallScope, MetOutage};
 use self::packed::{Key, Packed, Packer};
-use self::seal::sealed;
 use self::spend::SpendBook;
 use crate::budget::{Experience, History};
 use crate::report::{CallKind, Spend};
@@ -278,7 +277,7 @@ impl Journal {
     fn append(&self, event: &Event) -> Result<(), JournalError> {
         let Some(file) = &self.file else { return Ok(()) };
         let line = serde_json::to_string(event).map_err(JournalError::Encode)?;
-        file.lock_any().append(&sealed(line))
+        file.lock_any().append(line)
     }
 
     fn record_cost(&self, event: &Event) -> Result<(), String> {
@@ -401,5 +400,21 @@ impl Known {
             }
         }
         self.spend.add(innermost, phase, kind, model, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answered_call_without_a_reservation_counts_as_made() {
+        let mut known = Known::default();
+        let id = CallId { model: "m".into(), endpoint: String::new(), request: "r".into(), repeat: 0 };
+        let usage = Usage::tokens(5, 1).at_cost(0.25);
+        let outcome = Outcome::Answered(Response::text("yes").with_usage(usage));
+        known.call("effect".into(), ("search", CallKind::Program), id, outcome);
+        let spent = known.spent("");
+        assert_eq!((spent.requests, spent.total_tokens(), spent.cost_usd), (1, 6, Some(0.25)));
     }
 }

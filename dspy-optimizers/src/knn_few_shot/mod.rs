@@ -17,10 +17,10 @@ use crate::builder::{NoMetric, estimate};
 use crate::data::{IntoData, RowSet as _};
 use crate::engine::{ExampleFor, Program, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate};
-use crate::metric::SharedMetric;
 use crate::options::{Options, option_setters};
 use crate::report::{Report, Trial};
 use crate::{OptimizeError, Optimized, Optimizer};
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that makes every row of the trainset a candidate demonstration of a [`NearestDemos`] program,
 /// which shows the nearest ones to each input.

@@ -15,10 +15,10 @@ use crate::bootstrap_few_shot::{Settings, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{SharedProposer, TextProposer, grounding_calls};
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that searches over combinations of instructions and sets of demonstrations of all predictors.
 ///

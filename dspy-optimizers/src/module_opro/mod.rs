@@ -9,10 +9,10 @@ use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{GroundingRequest, SharedProposer, TextProposer, grounding_calls};
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer of the instructions of all predictors at once: in each step a proposer writes a new instruction for
 /// every predictor, and the score of the program with all of them is credited to each.

@@ -4,13 +4,13 @@ use super::plan::Share;
 use super::suit::{Case, MINIBATCH};
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
 use crate::{
     BootstrapFewShotWithRandomSearch, Capo, Copro, Gepa, InferRules, LabeledFewShot, MiproV2, ModuleOpro,
     OptimizeError, Optimized, Optimizer, Simba,
 };
+use dspy_core::evaluate::SharedMetric;
 
 /// The number of rows that a proposer sees.
 const SHOWN: usize = 30;

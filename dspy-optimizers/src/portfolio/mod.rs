@@ -16,10 +16,10 @@ use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::report::Stopped;
 use crate::verify::Verify;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that chooses among the others: it runs those that suit the program and the data on one budget, gives
 /// more of it to the better ones, and combines them.

@@ -13,9 +13,9 @@ use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program, Scores, Stop, Study, Task};
 use crate::estimate::Sizes;
 use crate::headroom::Headroom;
-use crate::metric::SharedMetric;
 use crate::paired::{self, p_value};
 use crate::report::{ItemReport, ORIGINAL, Report, Stopped, Trial, mean, percent};
+use dspy_core::evaluate::SharedMetric;
 
 /// The number of optimizers that take turns after the rungs.
 const IN_TURN: usize = 3;

@@ -4,7 +4,7 @@ use dspy_base::error::clipped_to;
 use dspy_core::lm::Usage;
 use thiserror::Error;
 
-use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, clean};
+use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, sift};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
@@ -38,25 +38,15 @@ impl<P: Program, E> Study<'_, P, E> {
         request: &TextRequest,
     ) -> Result<Proposed, Stop> {
         let effect = self.effect(name, || proposer.propose(request.clone())).await?;
-        let (texts, problem) = match effect.output {
-            Ok(texts) => (texts, None),
-            Err(error) => (Vec::new(), Some(no_text(error)?)),
-        };
-        let current = request.current.trim();
-        let mut fruitless = Fruitless::default();
-        let mut usable = Vec::new();
-        for text in &texts {
-            match clean(text, LONGEST) {
-                None if text.chars().nth(LONGEST).is_some() => fruitless.endless += 1,
-                None => fruitless.blank += 1,
-                Some(text) if text == current => fruitless.unchanged += 1,
-                Some(text) => usable.push(text),
+        let (mut texts, fruitless, problem) = match effect.output {
+            Ok(texts) => {
+                let (usable, fruitless) = sift(&texts, &request.current, LONGEST);
+                (usable, fruitless, None)
             }
-        }
-        fruitless.none = usize::from(texts.is_empty() && problem.is_none());
+            Err(error) => (Vec::new(), Fruitless::default(), Some(no_text(error)?)),
+        };
         self.fruitless(request.component.predictor(), fruitless);
-        usable.truncate(request.count.max(1));
-        let texts = usable;
+        texts.truncate(request.count.max(1));
         self.proposed(name, texts.len());
         Ok(Proposed { texts, usage: effect.usage, problem })
     }

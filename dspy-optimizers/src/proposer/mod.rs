@@ -25,6 +25,7 @@ mod prompts;
 mod reply;
 mod request;
 mod shared;
+mod sift;
 mod view;
 
 pub(crate) use self::cost::grounding_calls;
@@ -34,6 +35,7 @@ pub use self::program::Proposer;
 pub use self::reply::clean;
 pub use self::request::{AdviceRequest, Grounding, GroundingRequest, Record, ScoredText, TextRequest};
 pub use self::shared::{SharedProposer, TextProposer};
+pub(crate) use self::sift::sift;
 pub(crate) use self::view::{Room, cut, labelled};
 pub use self::view::{describe_program, describe_signature};
 pub use crate::playbook::{Delta, Effect};

@@ -10,10 +10,10 @@ use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that makes candidates by [`LabeledFewShot`](crate::LabeledFewShot) and
 /// [`BootstrapFewShot`](crate::BootstrapFewShot), scores each on the whole valset, and returns the best.

@@ -124,6 +124,20 @@ pub(super) fn cost(usage: &Usage) -> String {
     format!("{}, {}{usd}", counted(usage.requests, "call"), counted(usage.total_tokens(), "token"))
 }
 
+/// Formats the highest possible cost of calls whose replies are unknown. What a call can cost at most is only known if a
+/// limit of the budget needs it.
+pub(super) fn worst_cost(usage: &Usage) -> String {
+    let tokens = match usage.total_tokens() {
+        0 => "an unknown number of tokens".to_owned(),
+        tokens => counted(tokens, "token"),
+    };
+    let usd = match usage.cost_usd.filter(|usd| *usd > 0.0) {
+        None => "at an unknown price".to_owned(),
+        Some(usd) => format!("${usd:.4}"),
+    };
+    format!("{}, {tokens}, {usd}", counted(usage.requests, "call"))
+}
+
 /// The largest number of characters of a remark in a summary.
 const REMARK: usize = 400;
 

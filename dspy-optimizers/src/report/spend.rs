@@ -5,7 +5,7 @@ use std::fmt;
 use dspy_core::lm::Usage;
 use serde::{Deserialize, Serialize};
 
-use super::show::cost;
+use super::show::worst_cost;
 use crate::counts::counted;
 
 /// The purpose of a call.
@@ -130,7 +130,8 @@ pub struct RunFacts {
     /// resumed. This process has read the replies from the journal.
     pub paid_earlier: Usage,
     /// The worst-case cost of calls that were in flight when an earlier process ended. As it is not known whether they
-    /// were made, the budget counts them, and [`Report::usage`](crate::Report::usage) does not.
+    /// were made, the budget counts them, and [`Report::usage`](crate::Report::usage) does not. Without a limit in tokens
+    /// or US dollars, these are not known and 0.
     #[serde(default)]
     pub written_off: Usage,
     /// The time of each phase in this process.
@@ -146,7 +147,7 @@ impl RunFacts {
                 "the replies of {} are unknown, as an earlier process ended meanwhile; the cost of this report leaves \
                  them out, but they count against the budget at their highest possible cost: {}",
                 counted(calls, "call"),
-                cost(&self.written_off)
+                worst_cost(&self.written_off)
             )
         })
     }
@@ -172,6 +173,23 @@ mod tests {
     fn entry(phase: &str, kind: CallKind, model: &str, usage: Usage) -> SpendEntry {
         let (phase, model) = (phase.to_owned(), model.to_owned());
         SpendEntry { phase, kind, model, usage, cached: 1, ..SpendEntry::default() }
+    }
+
+    #[test]
+    fn a_cost_that_is_not_known_is_not_called_zero() {
+        let warning = |usage: Usage, calls: u64| {
+            let mut written_off = usage;
+            written_off.requests = calls;
+            RunFacts { written_off, ..RunFacts::default() }.warning().unwrap_or_default()
+        };
+        assert_eq!(warning(Usage::default(), 0), "");
+        let unknown = warning(Usage::tokens(0, 0).at_cost(0.0), 2);
+        assert!(
+            unknown.ends_with(": 2 calls, an unknown number of tokens, at an unknown price"),
+            "{unknown}"
+        );
+        let known = warning(Usage::tokens(70, 0).at_cost(0.25), 1);
+        assert!(known.ends_with(": 1 call, 70 tokens, $0.2500"), "{known}");
     }
 
     #[test]

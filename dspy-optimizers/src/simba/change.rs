@@ -10,9 +10,8 @@ use super::search::{Search, Step};
 use super::strategy::{self, append_demo, comparison, drop_demos};
 use crate::data::label_names;
 use crate::engine::{Candidate, Component, ExampleFor, Program, Stop};
-use crate::fruitless::Fruitless;
 use crate::gepa::records_of;
-use crate::proposer::{TextProposer as _, TextRequest, clean, no_text};
+use crate::proposer::{TextProposer as _, TextRequest, no_text, sift};
 use crate::report::Trial;
 
 /// The largest length of an instruction with advice worked in, in characters.
@@ -132,25 +131,22 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             let name = format!("rules-{}-{rank}/{path}", step.number);
             let effect = study.effect(&name, || self.proposer.propose(request.clone())).await?;
             usage += effect.usage;
-            let text = match effect.output {
-                Ok(texts) => {
-                    let text = texts.iter().find_map(|text| clean(text, LONGEST));
-                    let blank = usize::from(text.is_none());
-                    study.fruitless(&path, Fruitless { blank, ..Fruitless::default() });
-                    text
-                }
+            let texts = match effect.output {
+                Ok(texts) => texts,
                 Err(error) => {
                     study.warn(format!("advice was appended, not worked in: {}", no_text(error)?));
-                    None
+                    study.proposed(&name, 0);
+                    continue;
                 }
             };
-            study.proposed(&name, usize::from(text.is_some()));
-            if let Some(text) = text {
-                if text == current.trim() {
-                    advised.remove(&path);
-                } else {
-                    advised.insert(path, text);
-                }
+            let (usable, fruitless) = sift(&texts, current, LONGEST);
+            study.fruitless(&path, fruitless);
+            study.proposed(&name, usize::from(!usable.is_empty()));
+            match usable.into_iter().next() {
+                Some(text) => drop(advised.insert(path, text)),
+                // The instruction says it already.
+                None if fruitless.unchanged > 0 => drop(advised.remove(&path)),
+                None => {}
             }
         }
         Ok(usage)

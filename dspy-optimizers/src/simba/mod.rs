@@ -20,11 +20,11 @@ use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span, Writer};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::proposer::{Proposer, TextProposer as _};
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that learns from the rows on which its programs succeed in some runs and fail in others: introspective
 /// mini-batch ascent.

@@ -10,10 +10,10 @@ use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Sizes, Span};
-use crate::metric::SharedMetric;
 use crate::options::Options;
 use crate::race::Race;
 use crate::report::Stopped;
+use dspy_core::evaluate::SharedMetric;
 
 /// An optimizer that bootstraps a pool of demonstrations for each predictor once, and searches with a
 /// [`Tpe`](crate::samplers::Tpe) over the demonstrations of the pools that the predictors show.

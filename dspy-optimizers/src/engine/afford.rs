@@ -1,0 +1,93 @@
+//! The number of new programs that a budget pays for and compares.
+
+use dspy_core::lm::Limit;
+
+use super::{Program, Stop, Study};
+use crate::counts::counted;
+use crate::race::Race;
+
+/// The cost of new programs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    /// The calls that write them.
+    pub(crate) calls: usize,
+    /// The runs that compare them.
+    pub(crate) runs: usize,
+}
+
+/// The number of new programs to ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Afforded {
+    pub(crate) count: usize,
+    /// The limit that more of them would exceed, if more were wanted.
+    pub(crate) limit: Option<Limit>,
+}
+
+impl<P: Program, E> Study<'_, P, E> {
+    /// Returns the number of new programs to ask for: those that are wanted, or as many as the remaining budget pays for
+    /// and compares. A run costs as much as the most expensive one so far; for limits in tokens or US dollars, so does a
+    /// call.
+    ///
+    /// The number is written to the journal under this name, so a resumed run asks for the same. With a larger budget it
+    /// may ask for more.
+    pub(crate) fn affordable(
+        &self,
+        name: &str,
+        wanted: usize,
+        needs: impl Fn(usize) -> Needs,
+    ) -> Result<Afforded, Stop> {
+        let name = self.effect_name(&format!("{name}/count"));
+        let recorded: Option<usize> = self.journal.done(&name)?;
+        if recorded.is_some_and(|count| count >= wanted) {
+            return Ok(Afforded { count: wanted, limit: None });
+        }
+        let peak_cost = self.found().peak_cost;
+        let lacks = |count: usize| {
+            let Needs { calls, runs } = needs(count);
+            self.ledger.lacks(&|left| peak_cost.exceeds(runs, calls, left))
+        };
+        let limit = lacks(wanted);
+        let mut count = wanted;
+        if limit.is_some() {
+            // All that is in the journal counts as spent from the start of a resumed run, so what was recorded is more
+            // than the same budget affords now.
+            let mut too_many = wanted;
+            count = recorded.unwrap_or_default();
+            while too_many - count > 1 {
+                let middle = usize::midpoint(count, too_many);
+                if lacks(middle).is_some() { too_many = middle } else { count = middle }
+            }
+        }
+        if recorded != Some(count) {
+            self.journal.finish(&name, &count)?;
+        }
+        Ok(Afforded { count, limit })
+    }
+
+    /// Returns whether the budget of this study or of an enclosing one limits its calls, tokens or US dollars.
+    pub(crate) fn is_limited(&self) -> bool {
+        let left = self.ledger.remaining();
+        left.calls.is_some() || left.tokens.is_some() || left.usd.is_some()
+    }
+
+    /// Warns that not one new program was asked for, as the budget does not compare it.
+    pub(crate) fn warn_unaffordable(&self, race: &Race, rows: usize) {
+        let block = race.first_block(rows);
+        self.warn(format!(
+            "the budget ended before a new program could be compared, which needs {} on the first {}, so none was asked \
+             for; raise it",
+            counted(block, "run"),
+            counted(block, "row")
+        ));
+    }
+
+    /// Notes that fewer new programs were asked for than wanted.
+    pub(crate) fn note_afforded(&self, what: &str, wanted: usize, afforded: Afforded) {
+        if afforded.limit.is_some() {
+            self.decide(format!(
+                "{what}: {} of {wanted} were asked for, as the budget compares no more",
+                afforded.count
+            ));
+        }
+    }
+}

@@ -1,3 +1,0 @@
-//! The metric of an optimizer.
-
-pub use dspy_core::evaluate::SharedMetric;
