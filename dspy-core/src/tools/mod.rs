@@ -24,8 +24,10 @@ mod calls;
 mod check;
 mod context;
 mod error;
+mod finite;
 #[doc(hidden)]
 pub mod function;
+mod names;
 mod output;
 pub(crate) mod text_calls;
 mod tool;
@@ -38,6 +40,7 @@ pub use calls::ToolResult;
 pub(crate) use check::check_calls;
 pub use context::ToolContext;
 pub use error::ToolError;
+pub use names::{ToolNameError, check_names};
 pub use output::{Json, ToolOutput};
 pub use tool::Tool;
 pub use value::ToolValue;

@@ -142,8 +142,14 @@ pub(crate) fn receiver(signature: &Signature, errors: &mut Errors) {
 pub(crate) fn unique(methods: &[(Visibility, Function)], errors: &mut Errors) {
     for (at, (_, function)) in methods.iter().enumerate() {
         let name = function.name.value();
-        if let Some((_, other)) = methods[..at].iter().find(|(_, other)| other.name.value() == name) {
-            let message = format!("`{}` is already the tool `{name}`; choose another name", other.ident);
+        if let Some((_, other)) =
+            methods[..at].iter().find(|(_, other)| other.name.value().eq_ignore_ascii_case(&name))
+        {
+            let message = format!(
+                "`{}` is already the tool `{}`; choose another name",
+                other.ident,
+                other.name.value()
+            );
             errors.on(&function.name, message);
         }
     }
