@@ -33,8 +33,12 @@ pub(super) fn read(
     report: &mut ParseReport,
 ) -> Result<Value, Vec<FieldProblem>> {
     let plan = field.plan().map_err(|error| super::chat::unusable(field, error))?;
+    // A comment may stand inside the list, not around it.
+    let list = text_calls::without_fence(text.trim());
+    let bracketed = list.starts_with(['[', '{']) && list.ends_with([']', '}']);
     let decoded = plan.decode(text).map(|decoded| {
-        let doubt = decoded.report.repairs.iter().any(|repair| !is_notation(repair.kind));
+        let fits = |kind| is_notation(kind) && (bracketed || kind != RepairKind::Comment);
+        let doubt = decoded.report.repairs.iter().any(|repair| !fits(repair.kind));
         (decoded, doubt)
     });
     let (decoded, doubt) = match (decoded, text_calls::read(text)) {
@@ -62,6 +66,7 @@ fn is_notation(kind: RepairKind) -> bool {
         R::Fence
             | R::TrailingComma
             | R::MissingComma
+            | R::Comment
             | R::QuoteStyle
             | R::UnquotedKey
             | R::UnquotedText

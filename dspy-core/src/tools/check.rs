@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use dspy_base::keyword;
 use serde_json::Value;
 
 use super::error::list;
@@ -12,7 +13,7 @@ use crate::types::Place;
 /// Decodes the arguments for a tool, and fills in the defaults that the schema names. They are an object, or its JSON text;
 /// anything else is refused, even for a tool with one parameter. So is what the decoder would have to interpret, because a
 /// call acts: the notation is repaired, but no word, sign or key is left out.
-pub(super) fn read_arguments(
+pub(crate) fn read_arguments(
     plan: &Plan,
     schema: &Value,
     arguments: Value,
@@ -31,10 +32,14 @@ pub(super) fn read_arguments(
         return Err(no_object(&read.value));
     }
     let repairs = &read.report.repairs;
-    if let Some(unknown) = unknown_arguments(schema, repairs) {
+    let outputs = schema.get(keyword::OUTPUTS) == Some(&Value::Bool(true));
+    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    if (closed || !outputs)
+        && let Some(unknown) = unknown_arguments(schema, repairs)
+    {
         return Err(unknown.into());
     }
-    if let Some(problem) = repairs.iter().find_map(|repair| interpreted(repair, &read.value)) {
+    if !outputs && let Some(problem) = repairs.iter().find_map(|repair| interpreted(repair, &read.value)) {
         return Err(problem.into());
     }
     fill_defaults(Place::root(schema), &mut read.value, 0);
@@ -69,7 +74,6 @@ fn interpreted(repair: &Repair, arguments: &Value) -> Option<Problem> {
     use RepairKind as R;
     let (expected, found) = match repair.kind {
         R::Prose | R::Trimmed | R::Mention => ("the value alone", "a value among words"),
-        R::Comment => ("the value alone", "a comment"),
         R::NumberWord | R::NumberInProse => ("a number in digits", "a number in words"),
         R::Grouping => ("a number as JSON has it", "a number with separators, which may mean another one"),
         R::Currency => ("a number as JSON has it", "a number with a currency sign"),

@@ -162,6 +162,11 @@ fn parameters(arguments: &[ArgumentData]) -> Value {
     schema_of_members(members, &required)
 }
 
+/// Returns the future of a tool's function, which another thread may continue.
+pub fn sendable<F: Future + Send>(future: F) -> F {
+    future
+}
+
 /// The type of a result, from which the conversion is chosen.
 #[derive(Debug)]
 pub struct Returned<T>(PhantomData<fn() -> T>);

@@ -138,7 +138,7 @@ fn read_function(text: &str) -> Option<ToolCall> {
 }
 
 /// Returns the content of the fence if the string consists of one, otherwise the string.
-fn without_fence(text: &str) -> &str {
+pub(crate) fn without_fence(text: &str) -> &str {
     let inside = || {
         let (info, inside) = text.strip_prefix("```")?.split_once('\n')?;
         let inside = inside.strip_suffix("```")?;

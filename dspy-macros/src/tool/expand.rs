@@ -139,7 +139,10 @@ fn tool(krate: &Krate, function: &Function, share: &TokenStream, callee: &TokenS
             quote!(#local)
         }
     });
-    let wait = is_async.then(|| quote!(.await));
+    let called = quote!(#callee(#(#inputs),*));
+    // A future that is not `Send` is reported at the name of the function.
+    let sendable = quote_spanned!(function.ident.span()=> #private::function::sendable);
+    let result = if *is_async { quote!(#sendable(#called).await) } else { called };
     // In the closure the value is shared once more, because it is called many times.
     let again = (!share.is_empty()).then(|| quote!(let __this = ::std::sync::Arc::clone(&__this);));
     let approval = approval.as_ref().map(|approval| match approval {
@@ -158,7 +161,7 @@ fn tool(krate: &Krate, function: &Function, share: &TokenStream, callee: &TokenS
                 #again
                 async move {
                     #(#takes)*
-                    let __result = #callee(#(#inputs),*)#wait;
+                    let __result = #result;
                     #converted
                 }
             },

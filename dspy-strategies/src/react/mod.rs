@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dspy_base::digest::Digest;
+use dspy_base::keyword;
 use dspy_core::lm::Lm;
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};
@@ -113,8 +114,9 @@ impl<S: Signature> ReAct<S> {
             );
             return Err(Error::other(message));
         }
-        let finish =
-            ToolSpec::new(FINISH, "Ends the task with its outputs.", (**spec.reply_schema()).clone());
+        let mut outputs = (**spec.reply_schema()).clone();
+        outputs[keyword::OUTPUTS] = true.into();
+        let finish = ToolSpec::new(FINISH, "Ends the task with its outputs.", outputs);
         let specs: Vec<ToolSpec> = Tool::specs(&*tools).into_iter().chain([finish]).collect();
         let specs = serde_json::to_value(&specs).map_err(Error::other)?;
         Ok(ReAct {
