@@ -73,7 +73,7 @@ fn unknown_arguments(schema: &Value, repairs: &[Repair]) -> Option<Problem> {
 fn interpreted(repair: &Repair, arguments: &Value) -> Option<Problem> {
     use RepairKind as R;
     let (expected, found) = match repair.kind {
-        R::Prose | R::Trimmed | R::Mention => ("the value alone", "a value among words"),
+        R::Prose | R::Mention => ("the value alone", "a value among words"),
         R::NumberWord | R::NumberInProse => ("a number in digits", "a number in words"),
         R::Grouping => ("a number as JSON has it", "a number with separators, which may mean another one"),
         R::Currency => ("a number as JSON has it", "a number with a currency sign"),

@@ -28,7 +28,7 @@ const FUNCTION: &str = "<function=";
 /// The maximum number of wrappers; if there are more, they are not calls.
 const MOST: usize = 256;
 
-/// Reads a text that consists of calls in another notation than that of the type [`ToolCalls`]; `None` if anything else
+/// Reads a string that consists of calls in another notation than that of the type [`ToolCalls`]; `None` if anything else
 /// stands beside them.
 pub(crate) fn read(text: &str) -> Option<Vec<ToolCall>> {
     let text = without_fence(text.trim());

@@ -8,8 +8,8 @@ async fn rain(
     #[tool(default = -1.5)] count: i32,
     #[tool(default = 0)] exact: bool,
     #[tool(default = 5)] city: String,
-) -> u8 {
-    days
+) -> String {
+    format!("{days} {share} {count} {exact} {city}")
 }
 
 fn main() {}
