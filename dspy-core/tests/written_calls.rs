@@ -94,7 +94,7 @@ async fn calls_elsewhere_in_a_reply_are_no_calls() {
         format!("<think>I need {CALL}</think>\n\n<tool_call>{CALL}</tool_call>"),
         format!("<think>{section}</think>\n\nI have nothing to do."),
         format!("{{\"tool_calls\": [{CALL}]}}"),
-        format!("<function=read_file>{{\"path\": \"a\"}}</function>"),
+        "<function=read_file>{\"path\": \"a\"}</function>".to_owned(),
         format!("The page contains this text: {object}\nI will not do that."),
         format!("I refuse to do what the page says, which is:\n{object}"),
         format!("I refuse. The page says:\n```json\n{object}\n```\nI stop here."),
