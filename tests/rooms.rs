@@ -119,7 +119,7 @@ const CRATES: &[Crate] = &[
             ("predict", &["signature", "adapter", "error", "predictor", "program"]),
             ("evaluate", &["suggest", "signature", "error", "data", "predictor", "program", "predict"]),
             ("finetune", &["signature", "error", "predictor", "program"]),
-            ("testing", &["signature", "adapter", "predictor"]),
+            ("testing", &["signature", "tools", "adapter", "predictor"]),
             ("__private", &["signature", "tools", "program"]),
         ],
     ),

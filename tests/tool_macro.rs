@@ -121,6 +121,52 @@ fn sum(a: i64, #[tool(default)] b: i64, #[tool(default = "none")] note: String) 
     format!("{} {note}", a + b)
 }
 
+/// A type without `Serialize`.
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+struct Silent {
+    #[serde(default)]
+    loud: bool,
+}
+
+/// Has defaults of all kinds.
+#[tool]
+fn defaults(
+    #[tool(default)] count: u16,
+    #[tool(default = vec!["a".to_owned()])] tags: Vec<String>,
+    #[tool(default = Some(2.5))] share: Option<f64>,
+    #[tool(default)] none: Option<u8>,
+    #[tool(default)] silent: Silent,
+) -> String {
+    format!("{count} {tags:?} {share:?} {none:?} {}", silent.loud)
+}
+
+#[tokio::test]
+async fn defaults_are_in_the_schema_if_they_have_a_json_form() {
+    let tool = defaults::tool();
+    let default = |name: &str| tool.spec().parameters["properties"][name].get("default").cloned();
+    let shown = ["count", "tags", "share", "none", "silent"].map(default);
+    assert_eq!(shown, [Some(json!(0)), Some(json!(["a"])), Some(json!(2.5)), None, None]);
+    assert_eq!(tool.call(&json!({})).await.unwrap(), "0 [\"a\"] Some(2.5) None false");
+}
+
+/// Pays.
+#[tool(approval = |arguments| arguments["options"]["limit"].as_u64() > Some(100))]
+fn pays(#[tool(default = Limits { limit: 500 })] options: Limits) -> u32 {
+    options.limit
+}
+
+#[field_type]
+struct Limits {
+    limit: u32,
+}
+
+#[tokio::test]
+async fn a_condition_sees_computed_defaults() {
+    assert!(pays::tool().needs_approval(&json!({})));
+    assert!(!pays::tool().needs_approval(&json!({"options": {"limit": 7}})));
+    assert_eq!(pays::tool().call(&json!({})).await.unwrap(), 500);
+}
+
 /// Does nothing.
 #[tool]
 fn nothing() {}

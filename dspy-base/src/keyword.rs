@@ -13,6 +13,7 @@
 //! | [`DOCUMENT`], [`HISTORY`] | an object | `true` | adapters |
 //! | [`MEDIA`] | an object | `"image"`, `"audio"` or `"file"` | adapters |
 //! | [`NATIVE`] | the schema of a field or of its items | see there | adapters |
+//! | [`OUTPUTS`] | the parameters of a tool | `true` | tools |
 //!
 //! `dspy-macros` writes [`ALIASES`] as text, because a proc macro would compile this crate a second time.
 
@@ -52,6 +53,9 @@ pub const MEDIA: &str = "x-media";
 /// `"reasoning"`.
 pub const NATIVE: &str = "x-native";
 
+/// Parameters of a tool that are the outputs of a signature, and are decoded as leniently as replies.
+pub const OUTPUTS: &str = "x-outputs";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +73,7 @@ mod tests {
             HISTORY,
             MEDIA,
             NATIVE,
+            OUTPUTS,
         ];
         for (at, keyword) in all.iter().enumerate() {
             assert!(keyword.starts_with(PREFIX), "{keyword}");

@@ -11,14 +11,12 @@ use super::message_builder::MessageBuilder;
 use super::sections::{Section, Sections};
 use super::streaming::ChatReader;
 use super::{
-    Adapter, Parsed, Prompt, ReplyReader, demos, history, markers, outside, prompt_parts, trailing_text,
-    value, whole_reply,
+    Adapter, Parsed, Prompt, ReplyReader, calls, demos, history, markers, outside, prompt_parts,
+    trailing_text, value, whole_reply,
 };
 use crate::decode::{ParseReport, SchemaError};
 use crate::lm::{Completion, Message, Role};
-use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
-use crate::tools::ToolCalls;
-use crate::tools::text_calls::{self, Written};
+use crate::signature::{FieldSpec, SignatureSpec, Values};
 
 /// Adapter that puts each field in its own section below `[[ ## field ## ]]` and ends the reply with
 /// `[[ ## completed ## ]]`.
@@ -87,10 +85,12 @@ impl Adapter for ChatAdapter {
             .iter()
             .map(|(index, message)| FieldProblem::new(index.map(name_of).unwrap_or_default(), message))
             .collect();
-        if sections.closed.is_empty() && problems.is_empty() && !sections.marked {
+        let acts = calls::field(spec).is_some();
+        if sections.closed.is_empty() && problems.is_empty() && !sections.marked && !acts {
             // Some models reply with nothing but a single short field, or with all fields as JSON.
             return super::json::parse_unmarked(self.name(), spec, completion, sections.base());
         }
+        problems.extend(calls::section_problem(spec, reply, &sections));
         // The first section of each output, and whether another one says something else.
         let mut found: Vec<(Option<&Section>, bool)> = vec![(None, false); spec.outputs().count()];
         let text_of = |section: &Section| markers::without_loose_fence(reply[section.text.clone()].trim());
@@ -105,6 +105,7 @@ impl Adapter for ChatAdapter {
         for (index, field) in spec.outputs().enumerate() {
             let told = problems.iter().any(|problem| problem.field == field.name());
             match found[index] {
+                (Some(_), true) if told => {}
                 (Some(_), true) => {
                     let message = "duplicate, with different values; write it once";
                     problems.push(FieldProblem::new(field.name(), message));
@@ -209,11 +210,10 @@ pub(super) fn read_field(
         field if field.is_code() => markers::unescape(section),
         _ => section.trim().into(),
     };
-    let decoded = match calls_in(field, &text) {
-        Some(calls) => plan.coerce(calls),
-        None => plan.decode(&text),
-    };
-    let decoded = decoded.map_err(|error| refusals(field.name(), &error))?;
+    if calls::is_calls(field) {
+        return calls::read(field, &text, offset, report);
+    }
+    let decoded = plan.decode(&text).map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }
@@ -235,17 +235,4 @@ pub(super) fn optional_text(
     let decoded = plan.coerce(value).map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
-}
-
-/// Returns the calls in a section for tool calls that are in a notation other than that of its type.
-pub(super) fn calls_in(field: &FieldSpec, section: &str) -> Option<Value> {
-    if field.native() != Some(Native::ToolCalls) {
-        return None;
-    }
-    let marked =
-        section.contains("<tool_call") || section.contains("<function") || section.contains("\"function\"");
-    match text_calls::find(section, &[]) {
-        Written::Calls { calls, .. } if marked => serde_json::to_value(ToolCalls(calls)).ok(),
-        _ => None,
-    }
 }

@@ -14,13 +14,13 @@ use super::other_formats::{self, Format};
 use super::sections::{Sections, UNCLOSED, field_index};
 use super::streaming::JsonReader;
 use super::{
-    Adapter, Parsed, Prompt, ReplyReader, code, demos, history, markers, outside, prompt_parts,
+    Adapter, Parsed, Prompt, ReplyReader, calls, code, demos, history, markers, outside, prompt_parts,
     trailing_text, value, whole_reply,
 };
 use crate::decode::thoughts;
 use crate::decode::{Decoded, ParseReport, RepairKind};
 use crate::lm::{Capabilities, Completion, Message, ResponseFormat, Role};
-use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
+use crate::signature::{FieldSpec, SignatureSpec, Values};
 use crate::tools::text_calls;
 
 /// Adapter whose replies are one JSON object with a member for each output field. The request asks the model
@@ -97,6 +97,9 @@ impl Adapter for JsonAdapter {
     fn parse(&self, spec: &SignatureSpec, completion: &Completion) -> Result<Parsed, ParseError> {
         let reply = whole_reply(self.name(), completion)?;
         let start = answer_start(self.name(), reply)?;
+        if calls::field(spec).is_some() {
+            return parse_calls(self.name(), spec, reply, start);
+        }
         let mut refused = match parse_object(self.name(), spec, reply, start) {
             Ok(parsed) => return Ok(parsed),
             Err(refused) => refused,
@@ -107,9 +110,6 @@ impl Adapter for JsonAdapter {
                 drop(refused.problems.splice(0..0, misses));
             }
             Err(_) => {}
-        }
-        if let Some(parsed) = with_calls(spec, &reply[start..]) {
-            return Ok(parsed);
         }
         // Some models omit the braces around the only field.
         match only_list(spec).filter(|_| starts_list(&reply[start..])) {
@@ -248,14 +248,32 @@ pub(super) fn names_outputs(spec: &SignatureSpec, answer: &str) -> bool {
     object_start(spec, answer).is_some()
 }
 
+/// Reads the reply of a signature with tool calls: one object and nothing else.
+fn parse_calls(adapter: &str, spec: &SignatureSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
+    let refused = |problem| Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]));
+    let Some(object) = calls::whole_object(&reply[start..]) else {
+        return refused(FieldProblem::new("", "the reply is not one JSON object and nothing else"));
+    };
+    match parse_object(adapter, spec, reply, start) {
+        Ok(parsed) => match calls::object_problem(spec, &parsed.report) {
+            None => Ok(parsed),
+            Some(problem) => with_calls(spec, object).map_or_else(|| refused(problem), Ok),
+        },
+        Err(refused) => with_calls(spec, object).ok_or(refused),
+    }
+}
+
 /// Reads an object whose tool calls are in a notation other than that of their type.
-fn with_calls(spec: &SignatureSpec, answer: &str) -> Option<Parsed> {
-    let field = spec.outputs().find(|field| field.native() == Some(Native::ToolCalls))?;
-    let mut object: Value = serde_json::from_str(answer.trim()).ok()?;
+fn with_calls(spec: &SignatureSpec, object: &str) -> Option<Parsed> {
+    let (_, field) = calls::field(spec)?;
+    let mut object = text_calls::parsed(object)?;
     if !text_calls::normalize(object.get_mut(field.name())?) {
         return None;
     }
     let decoded = spec.reply_plan().ok()?.coerce(object).ok()?;
+    if calls::object_problem(spec, &decoded.report).is_some() {
+        return None;
+    }
     let Value::Object(values) = decoded.value else { return None };
     Some(Parsed { values, report: decoded.report })
 }

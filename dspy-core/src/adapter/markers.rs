@@ -144,6 +144,14 @@ fn read_any(text: &str, open: usize, base: usize, whole: bool) -> Read {
     Read::Marker(Marker { name, open, before, after, starts_line, quoted, damaged: !intact })
 }
 
+/// Returns whether the marker around `name` is intact and starts its line. Lines start at `base` at the earliest.
+pub(super) fn is_alone(text: &str, name: &Range<usize>, base: usize) -> bool {
+    let line = text[base..name.start].rfind('\n').map_or(base, |newline| base + newline + 1);
+    let Some(open) = text[line..name.start].find('[') else { return false };
+    let marker = read(text, line + open, base, true);
+    matches!(marker, Read::Marker(marker) if marker.name == *name && marker.starts_line && !marker.damaged)
+}
+
 /// Returns the length of the longest prefix that consists of these characters, if it is not too long for a
 /// marker.
 fn run(text: &str, of: &str) -> usize {

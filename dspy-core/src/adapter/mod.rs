@@ -2,6 +2,7 @@
 //!
 //! Only this module translates between signatures and language models.
 
+mod calls;
 mod chat;
 mod children;
 mod code;

@@ -2,7 +2,6 @@
 //! calls, reasoning).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Deserialize as _;
@@ -14,8 +13,7 @@ use super::{Adapter, Parsed, Prompt, prompt_parts};
 use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{Demo, FieldError, FieldSpec, Native, Playbook, Role, SignatureSpec, Values};
-use crate::tools::text_calls::{self, Written};
-use crate::tools::{ToolCalls, check_calls};
+use crate::tools::{ToolCalls, check_calls, check_names};
 use crate::types::{Trajectory, calls_with_results};
 
 /// The kinds of fields of a signature that a model handles natively.
@@ -161,7 +159,7 @@ impl View {
     /// Returns the tools in `inputs`.
     ///
     /// # Errors
-    /// If one of them is not a tool, or two have the same name.
+    /// If one of them is not a tool, or the names break a rule of [`check_names`].
     pub(crate) fn tools(&self, inputs: &Values) -> Result<Vec<ToolSpec>, FieldError> {
         let Some(field) = &self.tools else { return Ok(Vec::new()) };
         let value = match inputs.get(field.name()) {
@@ -173,14 +171,9 @@ impl View {
             value.iter().map(|tool| serde_json::from_value(tool.clone())).collect::<Result<Vec<_>, _>>();
         let tools: Vec<ToolSpec> =
             tools.map_err(|error| FieldError::new(field.name(), format!("not a tool: {error}")))?;
-        let mut names = HashSet::new();
-        match tools.iter().find(|tool| !names.insert(tool.name.as_str())) {
-            Some(twice) => {
-                let message = format!("two tools are named `{}`; rename one", twice.name);
-                Err(FieldError::new(field.name(), message))
-            }
-            None => Ok(tools),
-        }
+        check_names(tools.iter().map(|tool| tool.name.as_str()), &[])
+            .map_err(|error| FieldError::new(field.name(), error.to_string()))?;
+        Ok(tools)
     }
 
     /// Returns the values of the natively handled outputs.
@@ -239,7 +232,8 @@ impl View {
         Ok(())
     }
 
-    /// Reads all outputs: the native ones, and those in the text.
+    /// Reads all outputs: the native ones, and those in the text. With a model that calls tools natively, text is never a
+    /// call: it may quote what the model refuses to do.
     pub(crate) fn read(
         &self,
         adapter: &dyn Adapter,
@@ -255,133 +249,27 @@ impl View {
             let reply = reply_text(completion);
             return Err(ParseError::new(ParseErrorKind::Truncated, adapter.name(), reply, Vec::new()));
         }
-        let written = self.written(adapter, inputs, completion)?;
-        let reply = completion;
-        let completion = written.as_ref().unwrap_or(reply);
         let native = self.native_values(adapter.name(), inputs, completion)?;
         // Models often write no text with tool calls, which is valid if no other output is required.
-        let called = self.calls.is_some() && !completion.tool_calls.is_empty();
+        let called = self.key.tools && !completion.tool_calls.is_empty();
         let silent = called && is_silent(&completion.text);
-        let left = if written.is_some() { self.spec_without_calls() } else { self.spec.clone() };
-        let mut parsed = if silent && left.outputs().all(FieldSpec::is_optional) {
+        let mut parsed = if silent && self.spec.outputs().all(FieldSpec::is_optional) {
             Parsed::default()
         } else {
-            adapter.parse(&left, completion).map_err(|mut error| {
-                error.reply.clone_from(&reply.text);
-                error
-            })?
+            adapter.parse(&self.spec, completion)?
         };
         parsed.report.shift(native.report, 0);
         parsed.values.extend(native.values);
-        let Some(field) = &self.calls else { return Ok(parsed) };
-        if written.is_some() {
-            parsed.report.called(field.name(), "tool_call", 0..reply.text.len());
-        }
         if !self.key.tools {
-            if written.is_some() {
-                let calls = ToolCalls(completion.tool_calls.clone());
-                parsed
-                    .values
-                    .insert(field.name().to_owned(), serde_json::to_value(calls).unwrap_or_default());
-            }
-            self.check(adapter.name(), inputs, &mut parsed, &reply.text)?;
+            self.check(adapter.name(), inputs, &mut parsed, &completion.text)?;
         }
         Ok(parsed)
-    }
-
-    /// Returns the completion with the calls that the model wrote as text outside the field for them, or
-    /// `None` if there are none.
-    ///
-    /// # Errors
-    /// If text that must be a call cannot be read, or calls are in the text of another field.
-    fn written(
-        &self,
-        adapter: &dyn Adapter,
-        inputs: &Values,
-        completion: &Completion,
-    ) -> Result<Option<Completion>, ParseError> {
-        let Some(field) = self.calls.as_ref().filter(|_| completion.tool_calls.is_empty()) else {
-            return Ok(None);
-        };
-        let fail = |message: String| {
-            let problem = FieldProblem::new(field.name(), message);
-            ParseError::new(
-                ParseErrorKind::Malformed,
-                adapter.name(),
-                completion.text.as_str(),
-                vec![problem],
-            )
-        };
-        let tools = self.tools(inputs).map_err(|error| fail(error.to_string()))?;
-        let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
-        let found = text_calls::find(&completion.text, &names);
-        if found == Written::Nothing {
-            return Ok(None);
-        }
-        if completion.finish == FinishReason::Length {
-            // A truncated list of calls is an error, not a shorter list.
-            return Err(ParseError::new(
-                ParseErrorKind::Truncated,
-                adapter.name(),
-                completion.text.as_str(),
-                Vec::new(),
-            ));
-        }
-        let parsed =
-            adapter.parse(&self.spec, completion).ok().map(|parsed| parsed.values).unwrap_or_default();
-        let said = parsed.iter().any(|(name, value)| !value.is_null() && name != field.name());
-        let made = parsed.get(field.name()).and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
-        if made {
-            // The calls are in their own field.
-            return Ok(None);
-        }
-        match found {
-            Written::Calls { calls, rest, marked } => {
-                let mut without = completion.clone().calling(calls);
-                without.text = if is_silent(&rest) { String::new() } else { rest };
-                if !said {
-                    let left = self.spec_without_calls();
-                    // Text next to a call is not an answer.
-                    if left.outputs().all(FieldSpec::is_optional) && adapter.parse(&left, &without).is_err() {
-                        without.text = String::new();
-                    }
-                    return Ok(Some(without));
-                }
-                let left =
-                    adapter.parse(&self.spec_without_calls(), &without).ok().map(|parsed| parsed.values);
-                let others = parsed.iter().filter(|(name, _)| *name != field.name());
-                if left.as_ref().is_some_and(|left| others.clone().eq(left.iter())) {
-                    return Ok(Some(without));
-                }
-                let whole = others.clone().any(|(_, value)| is_call(value, &names));
-                if marked || whole {
-                    return Err(fail("the calls stand in the text of another field; write them here".into()));
-                }
-                Ok(None)
-            }
-            Written::Broken(message) => Err(fail(message)),
-            Written::Nothing => Ok(None),
-        }
-    }
-
-    /// Returns the signature for the rest of the reply once the calls are known.
-    fn spec_without_calls(&self) -> Arc<SignatureSpec> {
-        match self.calls.as_ref().filter(|_| !self.key.tools) {
-            Some(field) => Arc::new((*self.spec).clone().without(field.name())),
-            None => self.spec.clone(),
-        }
     }
 }
 
 /// Returns whether `text` is empty apart from reasoning blocks.
 fn is_silent(text: &str) -> bool {
     thoughts::answer(text).is_some_and(|start| text[start..].trim().is_empty())
-}
-
-/// Returns whether `value` is a string that consists of a single call or several, and nothing else.
-fn is_call(value: &Value, names: &[&str]) -> bool {
-    let found = value.as_str().map(|text| text_calls::find(text, names));
-    matches!(found, Some(Written::Calls { rest, .. }) if rest.trim().is_empty())
 }
 
 /// Returns `left`; a generated instruction is generated again, so that it does not name fields that only

@@ -13,7 +13,7 @@ use super::message_builder::MessageBuilder;
 use super::other_formats::{self, Format};
 use super::streaming::XmlReader;
 use super::{
-    Adapter, Parsed, Prompt, ReplyReader, demos, history, outside, prompt_parts, value, whole_reply,
+    Adapter, Parsed, Prompt, ReplyReader, calls, demos, history, outside, prompt_parts, value, whole_reply,
 };
 use crate::decode::ParseReport;
 use crate::decode::internal::is_nothing;
@@ -78,7 +78,8 @@ impl Adapter for XmlAdapter {
         let reply = whole_reply(self.name(), completion)?;
         let elements = Elements::of(spec, reply);
         let mut misses = Vec::new();
-        if elements.closed.is_empty() && elements.problems.is_empty() {
+        let acts = calls::field(spec).is_some();
+        if elements.closed.is_empty() && elements.problems.is_empty() && !acts {
             match other_formats::read_other(Format::Elements, spec, completion) {
                 Ok(parsed) => return Ok(parsed),
                 Err(near) => misses = near,
@@ -90,6 +91,7 @@ impl Adapter for XmlAdapter {
             .iter()
             .map(|(index, message)| FieldProblem::new(index.map(name_of).unwrap_or_default(), message))
             .collect();
+        problems.extend(calls::element_problem(spec, reply, &elements));
         let mut found: Vec<Option<&Element>> = vec![None; spec.outputs().count()];
         let mut twice = vec![false; found.len()];
         let text_of = |element: &Element| reply[element.content.clone()].trim();
@@ -227,18 +229,17 @@ pub(super) fn read_element(
         let message = "its tags do not balance, or stand among other text; write `<item>…</item>` for each item, and `&lt;` for a `<` in a value";
         return Err(vec![FieldProblem::new(field.name(), message)]);
     }
-    if !field.is_text() && !field.is_code() && text.starts_with('<') {
+    if !field.is_text() && !field.is_code() && !calls::is_calls(field) && text.starts_with('<') {
         let nested = nested_values(text, 0).into_iter().find_map(|value| plan.coerce(value).ok());
         if let Some(decoded) = nested {
             report.absorb(decoded.report, field.name(), offset);
             return Ok(decoded.value);
         }
     }
-    let decoded = match super::chat::calls_in(field, &plain) {
-        Some(calls) => plan.coerce(calls),
-        None => plan.decode(&plain),
-    };
-    let decoded = decoded.map_err(|error| refusals(field.name(), &error))?;
+    if calls::is_calls(field) {
+        return calls::read(field, plain.trim(), offset, report);
+    }
+    let decoded = plan.decode(&plain).map_err(|error| refusals(field.name(), &error))?;
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
 }

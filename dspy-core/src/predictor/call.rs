@@ -230,12 +230,17 @@ impl Call<'_> {
         let able = self.lm.capabilities();
         let first_limit = self.predictor.params().max_tokens.or(self.lm.params().max_tokens);
         let mut attempts = Attempts::new(policy, first_limit);
+        // The fallback requests the reasoning in the text. Calls stay native: the text of a model that calls tools natively
+        // is never a call.
+        let fallback = able.reasoning(false);
+        let first = self.predictor.prepared(chosen, able);
+        let spec = self.predictor.spec();
         let other_form = || {
-            let native = NativeKey::new(self.predictor.spec(), able) != NativeKey::default();
-            native || !adapter::is_json(&**chosen)
+            NativeKey::new(spec, able) != NativeKey::new(spec, fallback)
+                || !first.view.is_bare() && !adapter::is_json(&**chosen)
         };
         let mut question = Question {
-            prepared: self.predictor.prepared(chosen, able),
+            prepared: first.clone(),
             able,
             correction: Vec::new(),
             limit: None,
@@ -261,8 +266,7 @@ impl Call<'_> {
                     question.correction.extend(question.prepared.correction(reply, &error));
                 }
                 Step::JsonFallback => {
-                    // The fallback requests everything in the text, whatever the model supports natively.
-                    question.able = able.tools(false).reasoning(false);
+                    question.able = fallback;
                     question.prepared = self.predictor.prepared(&JSON, question.able);
                     question.correction.clear();
                 }

@@ -4,10 +4,14 @@ use serde_json::{Value, json};
 
 use crate::decode::Plan;
 use crate::lm::{Completion, FinishReason, ToolCall, ToolSpec};
+use crate::tools::read_arguments;
 use dspy_base::Rng;
 
 /// The maximum number of calls in one reply.
 const MOST: usize = 2;
+
+/// The maximum number of attempts to write arguments in a way that is read.
+const TRIES: usize = 8;
 
 /// Returns up to two calls of these tools with valid arguments: the value of an output for calls.
 ///
@@ -41,9 +45,16 @@ pub(super) fn with_ids(completion: &mut Completion, rng: &mut Rng) {
 /// Writes the arguments as sloppy JSON.
 pub(super) fn sloppy(calls: &mut [ToolCall], tools: &[ToolSpec], rng: &mut Rng) {
     for call in calls {
-        let plan = tools.iter().find(|tool| tool.name == call.name).map(|tool| Plan::new(&tool.parameters));
-        if let Some(Ok(plan)) = plan {
-            call.arguments = plan.careless_json(&call.arguments, rng).into();
+        let tool = tools.iter().find(|tool| tool.name == call.name);
+        let plan = tool.map(|tool| (&tool.parameters, Plan::new(&tool.parameters)));
+        let Some((schema, Ok(plan))) = plan else { continue };
+        let read = |arguments: Value| read_arguments(&plan, schema, arguments).map(|read| read.value).ok();
+        let intended = read(call.arguments.clone());
+        // Not every liberty that is read in outputs is read in arguments.
+        let written = (0..TRIES).map(|_| Value::from(plan.careless_json(&call.arguments, rng)));
+        let written = { written }.find(|written| read(written.clone()) == intended);
+        if let Some(written) = written {
+            call.arguments = written;
         }
     }
 }

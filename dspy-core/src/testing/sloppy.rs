@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::shape::{COMPLETED, Shape, marker};
 use crate::adapter::{Adapter, JsonAdapter};
-use crate::signature::{FieldSpec, SignatureSpec, Values};
+use crate::signature::{FieldSpec, Native, SignatureSpec, Values};
 use dspy_base::Rng;
 
 const BEFORE: [&str; 3] = [
@@ -30,9 +30,11 @@ pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let shown = if shown.is_empty() { values } else { &shown };
+    // Calls are read only if nothing stands beside them.
+    let acts = spec.outputs().any(is_calls);
     match Shape::of(adapter, spec, shown) {
         Shape::Sections(parts) => {
-            let plain = !parts.iter().any(|(field, text)| field.is_code() || text.contains("[["));
+            let plain = !acts && !parts.iter().any(|(field, text)| field.is_code() || text.contains("[["));
             // Some models answer in JSON whatever format the prompt asks for.
             if plain && rng.below(8) == 0 {
                 return object(spec, &parse(&JsonAdapter.reply(spec, shown)), rng);
@@ -40,7 +42,7 @@ pub(super) fn reply(adapter: &dyn Adapter, spec: &SignatureSpec, values: &Values
             sections(parts, shown, rng)
         }
         Shape::Object(value) => object(spec, &value, rng),
-        Shape::Elements(parts) => elements(parts, shown, rng),
+        Shape::Elements(parts) => elements(parts, shown, acts, rng),
         Shape::Other => around(&adapter.reply(spec, values), rng),
     }
 }
@@ -67,7 +69,15 @@ fn careless(field: &FieldSpec, values: &Values, rng: &mut Rng) -> Option<String>
     if field.is_text() || field.is_code() {
         return None;
     }
-    field.plan().ok()?.careless_text(values.get(field.name())?, rng)
+    let (plan, value) = (field.plan().ok()?, values.get(field.name())?);
+    if is_calls(field) {
+        return Some(plan.careless_json(value, rng));
+    }
+    plan.careless_text(value, rng)
+}
+
+fn is_calls(field: &FieldSpec) -> bool {
+    field.native() == Some(Native::ToolCalls)
 }
 
 fn sections(parts: Vec<(&FieldSpec, String)>, values: &Values, rng: &mut Rng) -> String {
@@ -107,15 +117,17 @@ fn object(spec: &SignatureSpec, value: &Value, rng: &mut Rng) -> String {
         Ok(plan) => plan.careless_json(value, rng),
         Err(_) => value.to_string(),
     };
+    let acts = spec.outputs().any(is_calls);
     match rng.below(4) {
         0 => format!("```json\n{json}\n```"),
+        1 | 2 if acts => json,
         1 => around(&format!("```json\n{json}\n```"), rng),
         2 => around(&json, rng),
         _ => json,
     }
 }
 
-fn elements(parts: Vec<(&FieldSpec, String)>, values: &Values, rng: &mut Rng) -> String {
+fn elements(parts: Vec<(&FieldSpec, String)>, values: &Values, acts: bool, rng: &mut Rng) -> String {
     let mut out = String::new();
     let capital = rng.below(3) == 0;
     for (field, text) in parts {
@@ -134,7 +146,7 @@ fn elements(parts: Vec<(&FieldSpec, String)>, values: &Values, rng: &mut Rng) ->
     }
     match rng.below(3) {
         0 => format!("```xml\n{out}```"),
-        1 => around(&out, rng),
+        1 if !acts => around(&out, rng),
         _ => out,
     }
 }

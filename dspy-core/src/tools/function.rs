@@ -48,8 +48,43 @@ pub struct ArgumentData {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     pub required: bool,
     pub aliases: &'static [&'static str],
-    /// The default, if it is a literal.
-    pub default: Option<fn() -> Value>,
+    /// The default, if it has a JSON form.
+    pub default: Option<Value>,
+}
+
+/// The default of an argument, which is in the schema if its type has a JSON form.
+#[derive(Debug)]
+pub struct DefaultOf<T>(fn() -> T);
+
+impl<T> DefaultOf<T> {
+    pub fn new(default: fn() -> T) -> Self {
+        DefaultOf(default)
+    }
+}
+
+// Method resolution tries these in order, with `&&DefaultOf<T>`.
+
+pub trait ShownDefault {
+    fn shown(&self) -> Option<Value>;
+}
+
+impl<T: Serialize> ShownDefault for &DefaultOf<T> {
+    fn shown(&self) -> Option<Value> {
+        shown_default(self.0)
+    }
+}
+
+pub trait HiddenDefault {
+    fn shown(&self) -> Option<Value> {
+        None
+    }
+}
+
+impl<T> HiddenDefault for DefaultOf<T> {}
+
+/// Returns the JSON form of a default.
+pub fn shown_default<T: Serialize>(default: fn() -> T) -> Option<Value> {
+    serde_json::to_value(default()).ok().filter(|value| !value.is_null())
 }
 
 /// Returns the schema of the only field of `T`, a struct with the constraints of one argument.
@@ -117,14 +152,19 @@ fn parameters(arguments: &[ArgumentData]) -> Value {
             if !argument.aliases.is_empty() {
                 set(dspy_base::keyword::ALIASES, json!(argument.aliases));
             }
-            if let Some(default) = argument.default {
-                set("default", default());
+            if let Some(default) = &argument.default {
+                set("default", default.clone());
             }
             schema
         };
         (argument.name, schema)
     });
     schema_of_members(members, &required)
+}
+
+/// Returns the future of a tool's function, which another thread may continue.
+pub fn sendable<F: Future + Send>(future: F) -> F {
+    future
 }
 
 /// The type of a result, from which the conversion is chosen.

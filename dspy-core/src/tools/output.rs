@@ -34,9 +34,27 @@ impl<T: Serialize> ToolOutput for Json<T> {
     }
 }
 
-impl<T: Serialize, E: Into<BoxError>> ToolOutput for Result<T, E> {
+impl<T: Serialize, E: ToolFailure> ToolOutput for Result<T, E> {
     fn into_result(self) -> Result<ToolValue, BoxError> {
-        Ok(ToolValue::new(&self.map_err(Into::into)?)?)
+        Ok(ToolValue::new(&self.map_err(ToolFailure::into_failure)?)?)
+    }
+}
+
+/// An error that a tool can return: any error type, text, or an error that converts into a boxed one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a tool",
+    label = "neither an error nor text",
+    note = "implement `std::error::Error` for it, for example with `thiserror`, or return `Result<_, String>`"
+)]
+pub trait ToolFailure {
+    /// Converts the error.
+    fn into_failure(self) -> BoxError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<BoxError>> ToolFailure for E {
+    fn into_failure(self) -> BoxError {
+        self.into()
     }
 }
 

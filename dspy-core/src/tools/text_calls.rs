@@ -1,30 +1,16 @@
-//! Parses tool calls that a model wrote into its text, for endpoints without a parser for the model's
-//! notation.
+//! Parses notations of tool calls in the place that an adapter has for them.
 //!
-//! Supported are the notations of the common open models: JSON with a name and arguments, alone, in a list,
-//! in a fence, in an element such as `<tool_call>`, or below `tool_calls` and `function` as in OpenAI's
-//! replies; and `<function=name>` with JSON or `<parameter=…>` elements.
+//! Beside the list of the type itself, models write JSON below `tool_calls` and `function` as in OpenAI's replies, JSON in
+//! an element such as `<tool_call>`, and `<function=name>` with JSON or `<parameter=…>` elements. A notation counts only
+//! if it is all there is: words around it may say that the call is not to be made.
 
-use std::sync::LazyLock;
+use std::collections::HashSet;
+use std::fmt;
 
-use schemars::JsonSchema as _;
-use serde_json::{Map, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 
 use super::{ToolCall, ToolCalls};
-use crate::decode::Plan;
-use crate::decode::thoughts;
-
-/// The tool calls found in a reply.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Written {
-    /// Nothing that looks like a call.
-    Nothing,
-    /// Calls, and the text without them. `marked`: whether they are in a notation that is only used for
-    /// calls.
-    Calls { calls: Vec<ToolCall>, rest: String, marked: bool },
-    /// Something that must be a call but cannot be read.
-    Broken(String),
-}
 
 /// Elements and tokens around JSON calls. If the end is missing, the call ends with the text.
 const WRAPPERS: [(&str, &str); 6] = [
@@ -42,75 +28,51 @@ const FUNCTION: &str = "<function=";
 /// The maximum number of wrappers; if there are more, they are not calls.
 const MOST: usize = 256;
 
-/// Finds the calls in the answer of a model. `known` are the names of the tools; if it is empty, any name is
-/// accepted.
-pub(crate) fn find(reply: &str, known: &[&str]) -> Written {
-    let Some(start) = thoughts::answer(reply) else { return Written::Nothing };
-    let start = thoughts::stray_end(reply, start).map_or(start, |(_, end)| end);
-    let text = &reply[start..];
-    match wrapped(text) {
-        Written::Nothing => bare(text, known),
-        found => found,
-    }
+/// Reads a string that consists of calls in another notation than that of the type [`ToolCalls`]; `None` if anything else
+/// stands beside them.
+pub(crate) fn read(text: &str) -> Option<Vec<ToolCall>> {
+    let text = without_fence(text.trim());
+    let calls =
+        if text.starts_with(['{', '[']) && !starts_wrapper(text) { exact(text) } else { wrapped(text) };
+    calls.filter(|calls| !calls.is_empty())
 }
 
-/// Finds calls in elements and after special tokens.
-fn wrapped(text: &str) -> Written {
+fn starts_wrapper(text: &str) -> bool {
+    text.starts_with(FUNCTION) || WRAPPERS.iter().any(|(opening, _)| text.starts_with(opening))
+}
+
+/// Reads calls in elements and after special tokens.
+fn wrapped(text: &str) -> Option<Vec<ToolCall>> {
     let mut calls = Vec::new();
-    let mut rest = String::new();
-    let (mut done, mut at) = (0, 0);
-    while let Some((open, wrapper)) = next_wrapper(text, at).filter(|_| calls.len() < MOST) {
-        let (inner, end) = match wrapper {
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        if calls.len() >= MOST {
+            return None;
+        }
+        let (inner, end) = match WRAPPERS.into_iter().find(|(opening, _)| rest.starts_with(opening)) {
             Some((opening, closing)) => {
-                let inner = open + opening.len();
-                let close = text[inner..].find(closing).map(|length| inner + length);
+                let inner = opening.len();
+                let close = rest[inner..].find(closing).map(|length| inner + length);
                 // Some models open a second call without closing the first.
-                let again = text[inner..].find(opening).map(|length| inner + length);
+                let again = rest[inner..].find(opening).map(|length| inner + length);
                 match (close, again) {
                     (Some(close), again) if again.is_none_or(|again| close < again) => {
                         (inner..close, close + closing.len())
                     }
                     (_, Some(again)) => (inner..again, again),
-                    (_, None) => (inner..text.len(), text.len()),
+                    (_, None) => (inner..rest.len(), rest.len()),
                 }
             }
-            None => {
-                let end = function_end(text, open);
-                (open..end, end)
+            None if rest.starts_with(FUNCTION) => {
+                let end = function_end(rest, 0);
+                (0..end, end)
             }
+            None => return None,
         };
-        match read_all(&text[inner]) {
-            Some(more) if !more.is_empty() => calls.extend(more),
-            _ => return Written::Broken(unreadable(&text[open..end])),
-        }
-        rest.push_str(&text[done..open]);
-        (done, at) = (end, end);
+        calls.extend(read_all(&rest[inner])?);
+        rest = rest[end..].trim_start();
     }
-    if calls.is_empty() {
-        return Written::Nothing;
-    }
-    rest.push_str(&text[done..]);
-    Written::Calls { calls, rest, marked: true }
-}
-
-/// Finds the next wrapper that is not quoted in backticks. Returns its offset and its tags; no tags for a
-/// named function.
-fn next_wrapper(text: &str, from: usize) -> Option<(usize, Option<(&'static str, &'static str)>)> {
-    let mut at = from;
-    while let Some(open) = text[at..].find(['<', '[']).map(|offset| at + offset) {
-        at = open + 1;
-        let here = &text[open..];
-        let wrapper = WRAPPERS.into_iter().find(|(opening, _)| here.starts_with(opening));
-        let length = match wrapper {
-            Some((opening, _)) => opening.len(),
-            None if here.starts_with(FUNCTION) => here.find('>').map_or(here.len(), |end| end + 1),
-            None => continue,
-        };
-        if thoughts::is_mention(text, open, open + length, true) == Some(false) {
-            return Some((open, wrapper));
-        }
-    }
-    None
+    Some(calls)
 }
 
 /// Returns the offset where the call that `<function=` opens at `open` ends.
@@ -128,16 +90,18 @@ fn function_end(text: &str, open: usize) -> usize {
 /// Parses the calls inside a wrapper: JSON, or named functions.
 fn read_all(inside: &str) -> Option<Vec<ToolCall>> {
     let text = without_fence(inside.trim());
-    if !text.contains(FUNCTION) || text.starts_with(['{', '[']) {
-        return read_json(text);
+    if !text.starts_with(FUNCTION) {
+        return exact(text);
     }
     let mut calls = Vec::new();
-    let mut at = 0;
-    while let Some(open) = text[at..].find(FUNCTION).map(|offset| at + offset).filter(|_| calls.len() < MOST)
-    {
-        let end = function_end(text, open);
-        calls.push(read_function(&text[open..end])?);
-        at = end;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = function_end(rest, 0);
+        calls.push(read_function(&rest[..end])?);
+        rest = rest[end..].trim_start();
+        if !rest.is_empty() && (!rest.starts_with(FUNCTION) || calls.len() >= MOST) {
+            return None;
+        }
     }
     Some(calls)
 }
@@ -155,7 +119,7 @@ fn read_function(text: &str) -> Option<ToolCall> {
         return Some(ToolCall::new(name, Value::Object(Map::new())));
     }
     if body.starts_with('{') {
-        return serde_json::from_str(body).ok().map(|arguments: Value| ToolCall::new(name, arguments));
+        return parsed(body).map(|arguments| ToolCall::new(name, arguments));
     }
     let mut arguments = Map::new();
     let mut rest = body;
@@ -173,62 +137,8 @@ fn read_function(text: &str) -> Option<ToolCall> {
     Some(ToolCall::new(name, Value::Object(arguments)))
 }
 
-/// Finds calls in JSON without any marker, possibly in a fence or between words.
-fn bare(text: &str, known: &[&str]) -> Written {
-    let is_known = |call: &ToolCall| known.is_empty() || known.contains(&call.name.as_str());
-    let whole = without_fence(text.trim());
-    if whole.starts_with(['{', '[']) {
-        return match read_json(whole) {
-            Some(calls) if !calls.is_empty() => Written::Calls { calls, rest: String::new(), marked: false },
-            None if is_call_like(whole, known) => Written::Broken(unreadable(whole)),
-            _ => Written::Nothing,
-        };
-    }
-    // With words before or after, only exact JSON that calls known tools counts.
-    for start in starts(text).take(MOST) {
-        let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
-        let mut calls = Vec::new();
-        let mut end = start;
-        while let Some(Ok(value)) = values.next() {
-            match from_json(value) {
-                Some(more) if more.iter().all(is_known) => calls.extend(more),
-                _ => break,
-            }
-            end = start + values.byte_offset();
-        }
-        if !calls.is_empty() {
-            let rest = format!("{}{}", &text[..start], &text[end..]);
-            return Written::Calls { calls, rest, marked: false };
-        }
-    }
-    Written::Nothing
-}
-
-/// Returns the offsets where JSON may start: brackets at the start of a line.
-fn starts(text: &str) -> impl Iterator<Item = usize> {
-    let mut at = 0;
-    text.split_inclusive('\n').filter_map(move |line| {
-        let start = at + (line.len() - line.trim_start().len());
-        at += line.len();
-        line.trim_start().starts_with(['{', '[']).then_some(start)
-    })
-}
-
-/// Returns whether a string that cannot be parsed names a tool and arguments.
-fn is_call_like(text: &str, known: &[&str]) -> bool {
-    let arguments = ["\"arguments\"", "\"args\"", "\"parameters\"", "\"tool_calls\"", "\"function\""];
-    let named = known.is_empty() || known.iter().any(|name| text.contains(&format!("\"{name}\"")));
-    named && text.contains("\"name\"") && arguments.iter().any(|key| text.contains(key))
-}
-
-fn unreadable(text: &str) -> String {
-    const QUOTED: usize = 60;
-    let start: String = text.chars().take(QUOTED).collect();
-    format!("the call {start:?} cannot be read; write it as {{\"name\": …, \"arguments\": {{…}}}}")
-}
-
 /// Returns the content of the fence if the string consists of one, otherwise the string.
-fn without_fence(text: &str) -> &str {
+pub(crate) fn without_fence(text: &str) -> &str {
     let inside = || {
         let (info, inside) = text.strip_prefix("```")?.split_once('\n')?;
         let inside = inside.strip_suffix("```")?;
@@ -238,28 +148,16 @@ fn without_fence(text: &str) -> &str {
 }
 
 /// Parses calls in JSON: one value, a list, or several values one after another.
-pub(crate) fn read_json(text: &str) -> Option<Vec<ToolCall>> {
-    exact(text).or_else(|| {
-        // Sloppy JSON is decoded by the schema of calls.
-        static PLAN: LazyLock<Option<Plan>> = LazyLock::new(|| {
-            let schema = ToolCalls::json_schema(&mut schemars::SchemaGenerator::default());
-            Plan::new(schema.as_value()).ok()
-        });
-        let value = PLAN.as_ref()?.decode(text).ok()?.value;
-        from_json(value)
-    })
-}
-
 fn exact(text: &str) -> Option<Vec<ToolCall>> {
     let mut calls = Vec::new();
     let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-        calls.extend(from_json(values.next()?.ok()?)?);
-        rest = rest[values.byte_offset()..].trim_start();
+    while !rest.is_empty() && calls.len() < MOST {
+        let mut json = serde_json::Deserializer::from_str(rest).into_iter::<Unique>();
+        calls.extend(from_json(json.next()?.ok()?.0)?);
+        rest = rest[json.byte_offset()..].trim_start();
         rest = rest.strip_prefix([',', ';']).unwrap_or(rest).trim_start();
     }
-    Some(calls)
+    rest.is_empty().then_some(calls)
 }
 
 /// Converts a value to calls; `None` if it is not a call.
@@ -299,8 +197,8 @@ fn from_object(mut members: Map<String, Value>) -> Option<Vec<ToolCall>> {
 
 /// Parses arguments that are JSON in a string, as sent by OpenAI's endpoint.
 fn unfolded(arguments: Value) -> Value {
-    let inner = arguments.as_str().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
-    inner.map_or(arguments, Value::Object)
+    let inner = arguments.as_str().and_then(parsed).filter(Value::is_object);
+    inner.unwrap_or(arguments)
 }
 
 /// Converts the calls among the members of an answer to the form of [`ToolCalls`]; returns false if they are
@@ -311,83 +209,158 @@ pub(crate) fn normalize(value: &mut Value) -> bool {
     true
 }
 
+/// Parses JSON in which no object has two members of one name, since either may be meant.
+pub(crate) fn parsed(text: &str) -> Option<Value> {
+    serde_json::from_str::<Unique>(text).ok().map(|unique| unique.0)
+}
+
+/// A JSON value without duplicate members.
+struct Unique(Value);
+
+impl<'de> serde::Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        UniqueSeed.deserialize(deserializer).map(Unique)
+    }
+}
+
+struct UniqueSeed;
+
+impl<'de> DeserializeSeed<'de> for UniqueSeed {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueSeed {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(UniqueSeed)? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let (mut object, mut names) = (Map::new(), HashSet::new());
+        while let Some(name) = members.next_key::<String>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!("duplicate member `{name}`")));
+            }
+            object.insert(name, members.next_value_seed(UniqueSeed)?);
+        }
+        Ok(object.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn read(text: &str) -> Vec<(String, Value)> {
-        match find(text, &["read", "stop"]) {
-            Written::Calls { calls, .. } => {
-                calls.into_iter().map(|call| (call.name, call.arguments)).collect()
-            }
-            other => panic!("{text}: {other:?}"),
-        }
-    }
+    const CALL: &str = r#"{"name": "read", "arguments": {"path": "a"}}"#;
 
     #[test]
-    fn calls_in_the_wild() {
-        let one = || vec![("read".to_owned(), json!({"path": "a"}))];
-        let call = r#"{"name": "read", "arguments": {"path": "a"}}"#;
+    fn notations_of_many_models() {
+        let one = vec![ToolCall::new("read", json!({"path": "a"}))];
         for text in [
-            call.to_owned(),
-            format!("[{call}]"),
-            format!("```json\n{call}\n```"),
-            format!("I will look.\n\n{call}"),
-            format!("<think>hm {{</think>\n{call}"),
-            format!("<tool_call>\n{call}\n</tool_call>"),
-            format!("Let me see. <tool_call>{call}"),
-            format!("<tool_call>```json\n{call}\n```</tool_call>"),
-            format!("{{\"tool_calls\": [{call}]}}"),
-            format!("{{\"function_call\": {call}}}"),
-            format!("[TOOL_CALLS] [{call}]"),
+            CALL.to_owned(),
+            format!("[{CALL}]"),
+            format!("```json\n{CALL}\n```"),
+            format!("<tool_call>\n{CALL}\n</tool_call>"),
+            format!("<tool_call>{CALL}"),
+            format!("<tool_call>```json\n{CALL}\n```</tool_call>"),
+            format!("{{\"tool_calls\": [{CALL}]}}"),
+            format!("{{\"function_call\": {CALL}}}"),
+            format!("[TOOL_CALLS] [{CALL}]"),
             r#"{"name": "read", "parameters": {"path": "a"}}"#.into(),
             r#"{"tool": "read", "args": {"path": "a"}}"#.into(),
             r#"{"name": "read", "input": {"path": "a"}}"#.into(),
-            r#"{"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{\"path\": \"a\"}"}}"#.into(),
+            r#"{"type": "function", "function": {"name": "read", "arguments": "{\"path\": \"a\"}"}}"#.into(),
             r#"<function=read>{"path": "a"}</function>"#.into(),
-            "<tool_call>\n<function=read>\n<parameter=path>\na\n</parameter>\n</function>\n</tool_call>".into(),
+            "<tool_call>\n<function=read>\n<parameter=path>\na\n</parameter>\n</function>\n</tool_call>"
+                .into(),
             "<function=read><parameter=path>a</parameter></function>".into(),
-            "{\"name\": \"read\", \"arguments\": {\"path\": \"a\",}}".into(),
         ] {
-            assert_eq!(read(&text), one(), "{text}");
+            assert_eq!(read(&text), Some(one.clone()), "{text}");
         }
         for text in [
-            format!("{call}\n{call}"),
-            format!("{call}, {call}"),
-            format!("<tool_call>{call}</tool_call>\n<tool_call>{call}</tool_call>"),
-            format!("<tool_call>{call}\n{call}</tool_call>"),
-            format!("<tool_call>{call}\n<tool_call>{call}"),
+            format!("{CALL}\n{CALL}"),
+            format!("{CALL}, {CALL}"),
+            format!("<tool_call>{CALL}</tool_call>\n<tool_call>{CALL}</tool_call>"),
+            format!("<tool_call>{CALL}\n{CALL}</tool_call>"),
+            format!("<tool_call>{CALL}\n<tool_call>{CALL}"),
         ] {
-            assert_eq!(read(&text).len(), 2, "{text}");
+            assert_eq!(read(&text).map(|calls| calls.len()), Some(2), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_call_and_what_is_a_broken_one() {
+    fn what_stands_among_words_is_no_call() {
         for text in [
+            format!("I will look.\n\n{CALL}"),
+            format!("{CALL}\nis what the page wants."),
+            format!("The page has <tool_call>{CALL}</tool_call>"),
+            format!("<tool_call>{CALL}</tool_call> is what the page has"),
+            format!("<tool_call>The page has {CALL}</tool_call>"),
+            format!("<tool_call>{CALL} is bad</tool_call>"),
+            format!("`<tool_call>{CALL}</tool_call>`"),
+            format!("[{CALL}, \"not that\"]"),
+            format!("```json\n{CALL}\n```\nNo.\n```json\n{CALL}\n```"),
+        ] {
+            assert_eq!(read(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_call_or_means_two() {
+        for text in [
+            "",
+            "[]",
             "Paris",
             "{\"city\": \"Paris\"}",
-            "Write `<tool_call>` first.",
             "[1, 2]",
             "{\"name\": \"Ann\"}",
-            "So:\n{\"name\": \"other\", \"arguments\": {}}",
-        ] {
-            assert_eq!(find(text, &["read"]), Written::Nothing, "{text}");
-        }
-        for text in [
             "<tool_call>{\"name\": \"read\"</tool_call>",
             "<tool_call>",
             "<function=read><parameter=path>a",
-            "<tool_call>I will read a.</tool_call>",
             "{\"name\": \"read\", \"arguments\": {\"path\": \"a\"}, \"args\": {}}",
+            "{\"function\": {\"name\": \"read\", \"name\": \"write\", \"arguments\": {}}}",
+            "{\"tool_calls\": [], \"tool_calls\": [{\"name\": \"read\", \"arguments\": {}}]}",
         ] {
-            assert!(
-                matches!(find(text, &["read"]), Written::Broken(_)),
-                "{text}: {:?}",
-                find(text, &["read"])
-            );
+            assert_eq!(read(text), None, "{text}");
         }
     }
 }

@@ -168,7 +168,8 @@ impl Tool {
         self.with_approval_if(|_| true)
     }
 
-    /// Does the same as [`with_approval`](Self::with_approval) for calls with certain arguments only.
+    /// Does the same as [`with_approval`](Self::with_approval) for calls with certain arguments only. The condition gets the
+    /// arguments that the function would get: decoded, with the defaults of the schema filled in.
     ///
     /// ```
     /// # use dspy_core::tools::Tool;
@@ -184,10 +185,12 @@ impl Tool {
         self
     }
 
-    /// Returns whether a call with these arguments has to be approved before it runs. If the condition panics, it has.
+    /// Returns whether a call with these arguments has to be approved before it runs. The arguments may be as a model wrote
+    /// them. If they do not fit, or the condition panics, the call has to be approved.
     pub fn needs_approval(&self, arguments: &Value) -> bool {
         let Some(needed) = &self.needs_approval else { return false };
-        catch_unwind(AssertUnwindSafe(|| needed(arguments))).unwrap_or(true)
+        let Ok(arguments) = self.read(arguments) else { return true };
+        catch_unwind(AssertUnwindSafe(|| needed(&arguments))).unwrap_or(true)
     }
 
     /// Returns the description of the tool for models.
@@ -205,9 +208,9 @@ impl Tool {
         tools.into_iter().map(|tool| tool.spec().clone()).collect()
     }
 
-    /// Runs the tool. The arguments are an object, or its JSON text, and are decoded as leniently as replies:
-    /// `"41"` is accepted where a number is expected. Anything but an object is refused, even for a single
-    /// argument.
+    /// Runs the tool. The arguments are an object, or its JSON text. Their notation is repaired as in replies, and `"41"` is
+    /// a number, but nothing is interpreted: `"50%"`, `"five"`, an unknown argument, or a list in place of a string are
+    /// errors. So is anything but an object, even for a single argument.
     ///
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
@@ -224,16 +227,22 @@ impl Tool {
     }
 
     async fn run(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
-        let arguments = match &*self.plan {
-            Ok(plan) => read_arguments(plan, &self.spec.parameters, arguments.clone()).map(|read| read.value),
+        let arguments = self.read(arguments)?;
+        (self.run)(arguments, context).await
+    }
+
+    /// Returns the arguments that the function gets.
+    fn read(&self, arguments: &Value) -> Result<Value, ToolError> {
+        let name = || self.spec.name.clone();
+        match &*self.plan {
+            Ok(plan) => read_arguments(plan, &self.spec.parameters, arguments.clone())
+                .map(|read| read.value)
+                .map_err(|source| ToolError::Arguments { name: name(), source }),
             Err(error) => {
                 let source = BoxError::from(format!("it cannot be called: {error}"));
-                return Err(ToolError::Failed { name: self.spec.name.clone(), source: source.into() });
+                Err(ToolError::Failed { name: name(), source: source.into() })
             }
-        };
-        let arguments =
-            arguments.map_err(|source| ToolError::Arguments { name: self.spec.name.clone(), source })?;
-        (self.run)(arguments, context).await
+        }
     }
 }
 

@@ -5,8 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::ser::Error as _;
 use serde_json::Value;
 
+use super::finite::non_finite;
 use crate::lm::{Message, Part};
 use crate::types::{Captured, media_form};
 
@@ -35,9 +37,15 @@ impl ToolValue {
     /// text and media in its order, anything else as JSON with the media in place.
     ///
     /// # Errors
-    /// If the value has no JSON form.
+    /// If the value has no JSON form, such as a number that is infinite or not a number.
     pub fn new(value: &impl Serialize) -> serde_json::Result<Self> {
         let captured = Captured::of(value)?;
+        if has_null(&captured.value)
+            && let Some(number) = non_finite(value)
+        {
+            let message = format!("the result has the number {number}, which has no JSON form");
+            return Err(serde_json::Error::custom(message));
+        }
         if captured.is_empty() {
             return Ok(captured.value.into());
         }
@@ -89,6 +97,16 @@ impl ToolValue {
             return Message::tool_result(id, self.text().as_ref());
         }
         Message::tool_result_parts(id, self.parts.clone())
+    }
+}
+
+/// Returns whether `null` occurs in a value: also the form of numbers without a JSON form.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+        _ => false,
     }
 }
 

@@ -120,7 +120,8 @@ fn constructor(function: &Function) -> Ident {
 fn tool(krate: &Krate, function: &Function, share: &TokenStream, callee: &TokenStream) -> TokenStream {
     let private = krate.private();
     let Function { name, docs, is_async, approval, .. } = function;
-    let arguments = function.arguments().map(|argument| data(krate, argument));
+    let needs_defaults = matches!(approval, Some(Approval::If(_)));
+    let arguments = function.arguments().map(|argument| data(krate, argument, needs_defaults));
     let takes = function.arguments().enumerate().map(|(index, argument)| {
         let (Argument { name, ty, .. }, local) = (argument, local(index));
         let default = default(argument);
@@ -138,7 +139,10 @@ fn tool(krate: &Krate, function: &Function, share: &TokenStream, callee: &TokenS
             quote!(#local)
         }
     });
-    let wait = is_async.then(|| quote!(.await));
+    let called = quote!(#callee(#(#inputs),*));
+    // A future that is not `Send` is reported at the name of the function.
+    let sendable = quote_spanned!(function.ident.span()=> #private::function::sendable);
+    let result = if *is_async { quote!(#sendable(#called).await) } else { called };
     // In the closure the value is shared once more, because it is called many times.
     let again = (!share.is_empty()).then(|| quote!(let __this = ::std::sync::Arc::clone(&__this);));
     let approval = approval.as_ref().map(|approval| match approval {
@@ -157,7 +161,7 @@ fn tool(krate: &Krate, function: &Function, share: &TokenStream, callee: &TokenS
                 #again
                 async move {
                     #(#takes)*
-                    let __result = #callee(#(#inputs),*)#wait;
+                    let __result = #result;
                     #converted
                 }
             },
@@ -183,16 +187,27 @@ fn local(index: usize) -> Ident {
 }
 
 /// Returns an argument as data.
-fn data(krate: &Krate, argument: &Argument) -> TokenStream {
+fn data(krate: &Krate, argument: &Argument, needs_defaults: bool) -> TokenStream {
     let private = krate.private();
-    let Argument { name, docs, aliases, default, optional, .. } = argument;
+    let Argument { name, ty, docs, aliases, default, optional, .. } = argument;
     let schema = schema(krate, argument);
     let required = !optional && default.is_none();
-    let shown = match default {
-        Some(ArgumentDefault::Value(value @ (Expr::Lit(_) | Expr::Unary(_)))) if is_literal(value) => {
-            quote!(::core::option::Option::Some(|| #private::serde_json::json!(#value)))
+    let shown = match (default, needs_defaults) {
+        (None, _) => quote!(::core::option::Option::None),
+        // The condition for approval sees every default.
+        (Some(default), true) => {
+            let default = default_function(argument, default);
+            let shown = quote_spanned!(ty.span()=> #private::function::shown_default::<#ty>);
+            quote!(#shown(#default))
         }
-        _ => quote!(::core::option::Option::None),
+        (Some(default), false) => {
+            let default = default_function(argument, default);
+            quote!({
+                #[allow(unused_imports)]
+                use #private::function::{HiddenDefault as _, ShownDefault as _};
+                (&&#private::function::DefaultOf::<#ty>::new(#default)).shown()
+            })
+        }
     };
     quote! {
         #private::function::ArgumentData {
@@ -203,17 +218,6 @@ fn data(krate: &Krate, argument: &Argument) -> TokenStream {
             aliases: &[#(#aliases),*],
             default: #shown,
         }
-    }
-}
-
-/// Returns whether the expression is a string, a number or a boolean.
-fn is_literal(value: &Expr) -> bool {
-    match value {
-        Expr::Lit(ExprLit { lit, .. }) => {
-            matches!(lit, Lit::Str(_) | Lit::Int(_) | Lit::Float(_) | Lit::Bool(_))
-        }
-        Expr::Unary(unary) => matches!(unary.op, syn::UnOp::Neg(_)) && is_literal(&unary.expr),
-        _ => false,
     }
 }
 
@@ -245,16 +249,25 @@ fn schema(krate: &Krate, Argument { ty, schema, .. }: &Argument) -> TokenStream 
     })
 }
 
-fn default(Argument { ty, default, .. }: &Argument) -> TokenStream {
-    match default {
+/// Returns the function that makes the default of an argument, as an option.
+fn default(argument: &Argument) -> TokenStream {
+    match &argument.default {
         None => quote!(::core::option::Option::None),
-        Some(ArgumentDefault::Trait) => {
-            quote!(::core::option::Option::Some(<#ty as ::core::default::Default>::default))
+        Some(default) => {
+            let function = default_function(argument, default);
+            quote!(::core::option::Option::Some(#function))
         }
+    }
+}
+
+fn default_function(Argument { ty, .. }: &Argument, default: &ArgumentDefault) -> TokenStream {
+    match default {
+        ArgumentDefault::Trait => quote!(<#ty as ::core::default::Default>::default),
         // A string is converted to the argument's type.
-        Some(ArgumentDefault::Value(value @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. }))) => {
-            quote!(::core::option::Option::Some(|| ::core::convert::Into::into(#value)))
+        ArgumentDefault::Value(value @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => {
+            let into = quote_spanned!(value.span()=> ::core::convert::Into::into(#value));
+            quote!(|| #into)
         }
-        Some(ArgumentDefault::Value(value)) => quote!(::core::option::Option::Some(|| #value)),
+        ArgumentDefault::Value(value) => quote!(|| #value),
     }
 }

@@ -100,6 +100,7 @@ impl Options {
             }
             "approval" => {
                 let approval = value(input)?.map_or(Approval::Always, Approval::If);
+                check_condition(&approval, errors);
                 self.approval.replace(approval).is_some()
             }
             _ => self.skip.replace(option.clone()).is_some(),
@@ -108,6 +109,27 @@ impl Options {
             errors.on(option, format!("duplicate `{known}`; keep one"));
         }
         Ok(())
+    }
+}
+
+/// Checks the form of a condition for approval, as far as it is visible.
+fn check_condition(approval: &Approval, errors: &mut Errors) {
+    match approval {
+        Approval::If(Expr::Closure(closure)) if closure.inputs.len() != 1 => errors.on(
+            if closure.inputs.is_empty() {
+                closure.to_token_stream()
+            } else {
+                closure.inputs.to_token_stream()
+            },
+            "the condition gets one value, the object with the arguments of the call; write \
+             `approval = |arguments| arguments[\"amount\"].as_f64() > Some(100.0)`",
+        ),
+        Approval::If(literal @ Expr::Lit(_)) => errors.on(
+            literal,
+            "the condition is a function of the arguments; write `approval` alone for every call, or \
+             `approval = |arguments| …`",
+        ),
+        _ => {}
     }
 }
 

@@ -5,11 +5,11 @@ use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, FnArg, Ident, LitStr, Meta, Pat, PatIdent, PatType, ReceiverKind, ReturnType, Safety,
-    Signature, Token, Type, Visibility,
+    Attribute, Expr, ExprLit, FnArg, Ident, Lit, LitStr, Meta, Pat, PatIdent, PatType, ReceiverKind,
+    ReturnType, Safety, Signature, Token, Type, UnOp, Visibility,
 };
 
-use super::model::{Argument, Function, Input};
+use super::model::{Argument, ArgumentDefault, Function, Input};
 use super::options::{Options, Place};
 use crate::docs::Docs;
 use crate::errors::Errors;
@@ -142,8 +142,14 @@ pub(crate) fn receiver(signature: &Signature, errors: &mut Errors) {
 pub(crate) fn unique(methods: &[(Visibility, Function)], errors: &mut Errors) {
     for (at, (_, function)) in methods.iter().enumerate() {
         let name = function.name.value();
-        if let Some((_, other)) = methods[..at].iter().find(|(_, other)| other.name.value() == name) {
-            let message = format!("`{}` is already the tool `{name}`; choose another name", other.ident);
+        if let Some((_, other)) =
+            methods[..at].iter().find(|(_, other)| other.name.value().eq_ignore_ascii_case(&name))
+        {
+            let message = format!(
+                "`{}` is already the tool `{}`; choose another name",
+                other.ident,
+                other.name.value()
+            );
             errors.on(&function.name, message);
         }
     }
@@ -193,6 +199,7 @@ fn input(argument: &mut PatType, errors: &mut Errors) -> Option<Input> {
     let ident = ident(&argument.pat, errors);
     let owned = is_owned(&argument.ty, errors);
     let ident = ident.filter(|_| owned)?;
+    check_default(&ident, &argument.ty, options.default.as_ref(), errors);
     let name = options.name.unwrap_or_else(|| LitStr::new(&ident.unraw().to_string(), ident.span()));
     if name.value().trim().is_empty() {
         errors.on(&name, "an argument needs a name; write one, or remove `name`");
@@ -206,6 +213,33 @@ fn input(argument: &mut PatType, errors: &mut Errors) -> Option<Input> {
         aliases: options.aliases,
         default: options.default,
     })))
+}
+
+/// Checks that a literal default is of the type of its argument, if that is a number, a boolean or a string.
+fn check_default(ident: &Ident, ty: &Type, default: Option<&ArgumentDefault>, errors: &mut Errors) {
+    const NUMBERS: [&str; 14] = [
+        "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32", "f64",
+    ];
+    let Some(ArgumentDefault::Value(value)) = default else { return };
+    let literal = match value {
+        Expr::Unary(negative) if matches!(negative.op, UnOp::Neg(_)) => &*negative.expr,
+        value => value,
+    };
+    let (Expr::Lit(ExprLit { lit, .. }), Some(last)) = (literal, last(ty)) else { return };
+    let name = last.to_string();
+    let (fits, wanted) = match name.as_str() {
+        "bool" => (matches!(lit, Lit::Bool(_)), "`true` or `false`"),
+        "String" => (matches!(lit, Lit::Str(_)), "a string in quotes"),
+        "f32" | "f64" => (matches!(lit, Lit::Float(_)), "a number with a point, such as `1.0`"),
+        other if NUMBERS.contains(&other) => (matches!(lit, Lit::Int(_) | Lit::Byte(_)), "an integer"),
+        _ => return,
+    };
+    if !fits {
+        errors.on(
+            value,
+            format!("the argument `{ident}` is of the type `{name}`; write {wanted} as its default"),
+        );
+    }
 }
 
 /// Returns the tokens of `#[tool(…)]`; `None` for another form.

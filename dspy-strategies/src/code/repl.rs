@@ -49,7 +49,9 @@ impl Submitted {
     pub(super) fn tool(&self, spec: &SignatureSpec, accept: fn(Values) -> Result<()>) -> Tool {
         let kept = self.0.clone();
         let about = "Submits the outputs and ends the task once the code has run.";
-        let spec = ToolSpec::new(SUBMIT, about, (**spec.reply_schema()).clone());
+        let mut outputs = (**spec.reply_schema()).clone();
+        outputs[dspy_base::keyword::OUTPUTS] = true.into();
+        let spec = ToolSpec::new(SUBMIT, about, outputs);
         Tool::from_spec(spec, move |arguments: Value| {
             let kept = kept.clone();
             async move {

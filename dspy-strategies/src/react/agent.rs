@@ -107,7 +107,8 @@ impl Agent<'_> {
         turn.opaque = opaque.filter(|_| !turn.calls.is_empty());
         if turn.calls.is_empty() {
             turn.note = Some(format!(
-                "No tool was called. Call the tools that help, or `{FINISH}` with the outputs."
+                "No tool was called; a call that is quoted in the text is none. Call the tools that help, or `{FINISH}` with \
+                 the outputs."
             ));
         }
         Ok(turn)

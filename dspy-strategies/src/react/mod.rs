@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dspy_base::digest::Digest;
+use dspy_base::keyword;
 use dspy_core::lm::Lm;
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldSpec, Fields as _, IntoInput, Role, Signature, SignatureSpec, Values};
-use dspy_core::tools::{Tool, ToolCalls, ToolSpec};
+use dspy_core::tools::{Tool, ToolCalls, ToolSpec, check_names};
 use dspy_core::types::{Thought, Trajectory};
 use dspy_core::{Error, Result};
 use serde_json::Value;
@@ -97,18 +98,12 @@ impl<S: Signature> ReAct<S> {
     /// Creates the agent.
     ///
     /// # Errors
-    /// If two tools have the same name or one is named `finish`, or the signature has a field named `trajectory`,
+    /// A [`ToolNameError`](dspy_core::tools::ToolNameError) if the name of a tool is not one that endpoints accept, or
+    /// differs at most in case from that of another tool or from `finish`. An error if the signature has a field named `trajectory`,
     /// `tools`, `next_thought`, `tool_calls` or, as an input, `reasoning`.
     pub fn new(tools: impl IntoIterator<Item = Tool>) -> Result<Self> {
         let tools: Arc<[Tool]> = tools.into_iter().collect();
-        for (at, tool) in tools.iter().enumerate() {
-            if tool.name() == FINISH {
-                return Err(Error::other("no tool may be named `finish`, which ends the run; rename it"));
-            }
-            if tools[..at].iter().any(|other| other.name() == tool.name()) {
-                return Err(Error::other(format!("two tools are named `{}`; rename one", tool.name())));
-            }
-        }
+        check_names(tools.iter().map(Tool::name), &[FINISH]).map_err(Error::other)?;
         let spec = S::spec();
         if let Some(field) =
             [TRAJECTORY, TOOLS, THOUGHT, CALLS].into_iter().find(|name| spec.field(name).is_some())
@@ -119,8 +114,9 @@ impl<S: Signature> ReAct<S> {
             );
             return Err(Error::other(message));
         }
-        let finish =
-            ToolSpec::new(FINISH, "Ends the task with its outputs.", (**spec.reply_schema()).clone());
+        let mut outputs = (**spec.reply_schema()).clone();
+        outputs[keyword::OUTPUTS] = true.into();
+        let finish = ToolSpec::new(FINISH, "Ends the task with its outputs.", outputs);
         let specs: Vec<ToolSpec> = Tool::specs(&*tools).into_iter().chain([finish]).collect();
         let specs = serde_json::to_value(&specs).map_err(Error::other)?;
         Ok(ReAct {

@@ -152,8 +152,24 @@ impl WaitingCall {
 
 impl fmt::Display for WaitingCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.tool, self.arguments, self.id)
+        write!(f, "{} {} ({})", visible(&self.tool), visible(&self.arguments.to_string()), visible(&self.id))
     }
+}
+
+/// Returns text as a person is to see it: with escapes for characters that a terminal obeys, or that change the order or
+/// the look of the others. JSON itself escapes only the first 32.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hides = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+        if c.is_control() || hides {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// A decision about a [`WaitingCall`]. It holds the whole call, so that it applies to no other.

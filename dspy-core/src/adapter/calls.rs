@@ -1,0 +1,171 @@
+//! The place of tool calls in a reply.
+//!
+//! Calls act. A reply may quote text that looks like calls, from a web page or another tool, while it refuses them. So
+//! calls count only in the place that the adapter asked for, once, with nothing beside them; the tolerance for other
+//! outputs (other formats, values among words) does not apply. Repairs of the notation do.
+
+use serde_json::Value;
+
+use super::elements::{Element, Elements};
+use super::error::{FieldProblem, refusals};
+use super::markers;
+use super::sections::Sections;
+use crate::decode::{ParseReport, Repair, RepairKind};
+use crate::signature::{FieldSpec, Native, SignatureSpec};
+use crate::tools::text_calls;
+use crate::types::ToolCalls;
+
+/// Returns the output that holds tool calls, and its index among the outputs.
+pub(super) fn field(spec: &SignatureSpec) -> Option<(usize, &FieldSpec)> {
+    spec.outputs().enumerate().find(|(_, field)| is_calls(field))
+}
+
+/// Returns whether an output holds tool calls.
+pub(super) fn is_calls(field: &FieldSpec) -> bool {
+    field.native() == Some(Native::ToolCalls)
+}
+
+/// Reads calls from the text of their place.
+pub(super) fn read(
+    field: &FieldSpec,
+    text: &str,
+    offset: usize,
+    report: &mut ParseReport,
+) -> Result<Value, Vec<FieldProblem>> {
+    let plan = field.plan().map_err(|error| super::chat::unusable(field, error))?;
+    // A comment may stand inside the list, not around it.
+    let list = text_calls::without_fence(text.trim());
+    let bracketed = list.starts_with(['[', '{']) && list.ends_with([']', '}']);
+    let decoded = plan.decode(text).map(|decoded| {
+        let fits = |kind| is_notation(kind) && (bracketed || kind != RepairKind::Comment);
+        let doubt = decoded.report.repairs.iter().any(|repair| !fits(repair.kind));
+        (decoded, doubt)
+    });
+    let (decoded, doubt) = match (decoded, text_calls::read(text)) {
+        (Ok((decoded, false)), _) => (decoded, false),
+        (_, Some(calls)) => {
+            let value = serde_json::to_value(ToolCalls(calls)).unwrap_or_default();
+            (plan.coerce(value).map_err(|error| refusals(field.name(), &error))?, false)
+        }
+        (Ok(decoded), None) => decoded,
+        (Err(error), None) => return Err(refusals(field.name(), &error)),
+    };
+    if doubt {
+        let message = "the calls stand among other text; write nothing but the list of calls, `[]` for none";
+        return Err(vec![FieldProblem::new(field.name(), message)]);
+    }
+    report.absorb(decoded.report, field.name(), offset);
+    Ok(decoded.value)
+}
+
+/// Returns whether a repair concerns the notation of calls, so that it does not choose among what the text says.
+fn is_notation(kind: RepairKind) -> bool {
+    use RepairKind as R;
+    matches!(
+        kind,
+        R::Fence
+            | R::TrailingComma
+            | R::MissingComma
+            | R::Comment
+            | R::QuoteStyle
+            | R::UnquotedKey
+            | R::UnquotedText
+            | R::InnerQuote
+            | R::RawControl
+            | R::BadEscape
+            | R::ForeignSyntax
+            | R::MissingClose
+            | R::StrayMark
+            | R::WrongMark
+            | R::KeySpelling
+            | R::KeyAlias
+            | R::LoneToList
+            | R::JoinedObjects
+            | R::EmbeddedJson
+            | R::ExtraKey
+            | R::NullDropped
+            | R::TextFromValue
+    )
+}
+
+/// Returns the problem of the sections of a reply with calls: they have one, below a marker on its own line.
+pub(super) fn section_problem(
+    spec: &SignatureSpec,
+    reply: &str,
+    sections: &Sections,
+) -> Option<FieldProblem> {
+    let (index, field) = field(spec)?;
+    let mut own = sections.closed.iter().filter(|section| section.index == index);
+    let first = own.next()?;
+    let message = if own.next().is_some() {
+        "duplicate; write the calls once".to_owned()
+    } else if !markers::is_alone(reply, &first.name, sections.base()) {
+        format!(
+            "its marker stands in mid-line or is damaged; write `[[ ## {} ## ]]` on a line of its own",
+            field.name()
+        )
+    } else {
+        return None;
+    };
+    Some(FieldProblem::new(field.name(), message))
+}
+
+/// Returns the problem of the elements of a reply with calls: they have one, and nothing stands outside of elements.
+pub(super) fn element_problem(
+    spec: &SignatureSpec,
+    reply: &str,
+    elements: &Elements,
+) -> Option<FieldProblem> {
+    let (index, field) = field(spec)?;
+    let own = elements.closed.iter().filter(|element| element.index == index).count();
+    if own == 0 {
+        return None;
+    }
+    if own > 1 {
+        return Some(FieldProblem::new(field.name(), "duplicate; write the calls once"));
+    }
+    let mut outside = String::new();
+    let mut from = elements.base();
+    for element in elements.closed.iter().map(Element::whole) {
+        outside.push_str(reply.get(from..element.start).unwrap_or_default());
+        from = element.end;
+    }
+    outside.push_str(reply.get(from..).unwrap_or_default());
+    let said = outside.lines().any(|line| !line.trim().is_empty() && markers::fence_mark(line).is_none());
+    said.then(|| {
+        let message = "text stands outside of the elements, so that it is unclear whether the calls are meant; write \
+                       nothing but the elements";
+        FieldProblem::new(field.name(), message)
+    })
+}
+
+/// Returns the object that a reply with calls consists of, in a fence or not.
+pub(super) fn whole_object(answer: &str) -> Option<&str> {
+    let text = answer.trim();
+    let fenced = text.strip_prefix("```").and_then(|text| text.strip_suffix("```")?.split_once('\n'));
+    let text = match fenced {
+        Some((info, inside)) if !info.contains(['`', '{']) => inside.trim(),
+        _ => text,
+    };
+    (text.starts_with('{') && text.ends_with('}')).then_some(text)
+}
+
+/// Returns the problem of an object with calls that was not read as it is written.
+pub(super) fn object_problem(spec: &SignatureSpec, report: &ParseReport) -> Option<FieldProblem> {
+    let (_, field) = field(spec)?;
+    let dotted = format!("$.{}", field.name());
+    let doubtful = |repair: &Repair| {
+        let whole = repair.path == "$";
+        let inside = || {
+            let path = repair.path.to_string();
+            path.strip_prefix(&dotted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let joins = [RepairKind::LoneToList, RepairKind::JoinedObjects, RepairKind::EmbeddedJson];
+        whole && (!is_notation(repair.kind) || joins.contains(&repair.kind))
+            || !is_notation(repair.kind) && inside()
+    };
+    report.repairs.iter().any(doubtful).then(|| {
+        let message = "the calls stand among other text; write one JSON object and nothing else";
+        FieldProblem::new(field.name(), message)
+    })
+}
