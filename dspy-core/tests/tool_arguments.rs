@@ -182,6 +182,9 @@ async fn the_condition_sees_what_the_function_gets() {
     assert!(order.needs_approval(&json!({"tip": "many"})), "a call that cannot be read is not let through");
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
 #[tokio::test]
 async fn numbers_without_a_json_form_are_errors() {
     #[derive(Serialize)]
@@ -202,8 +205,6 @@ async fn numbers_without_a_json_form_are_errors() {
     }
     assert_eq!(tool.call(&json!({"which": 3})).await.unwrap(), json!([1.0, null]));
     let deep = |list| async move { Json(Deep { list }) };
-    #[derive(Deserialize, JsonSchema)]
-    struct Nothing {}
     let bad = Tool::new("bad", "x", move |_: Nothing| deep(vec![None, Some(f32::NAN)]));
     assert!(bad.call(&json!({})).await.is_err());
     let good = Tool::new("good", "x", move |_: Nothing| deep(vec![None, Some(0.5)]));
