@@ -23,6 +23,7 @@
 mod calls;
 mod check;
 mod context;
+mod current;
 mod error;
 #[doc(hidden)]
 pub mod function;
@@ -37,6 +38,8 @@ pub use crate::types::ToolCalls;
 pub use calls::ToolResult;
 pub(crate) use check::check_calls;
 pub use context::ToolContext;
+#[doc(hidden)]
+pub use current::CurrentCall;
 pub use error::ToolError;
 pub use output::{Json, ToolOutput};
 pub use tool::Tool;
