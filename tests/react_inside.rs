@@ -28,6 +28,11 @@ struct Item {
     item: String,
 }
 
+#[dspy::field_type]
+struct Wish {
+    wish: String,
+}
+
 /// The calls that ran, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -156,7 +161,13 @@ async fn calls_of_an_inner_agent_wait_and_go_on_in_another_process() {
 async fn inner_agents_wait_several_times_and_beside_one_another() {
     let log = Log::default();
     let each = || json!([call("buy", "a")]);
-    let turns = [each(), each(), json!([call("buy", "b")]), json!([call("finish", "x")]), json!([call("finish", "y")])];
+    let turns = [
+        each(),
+        each(),
+        json!([call("buy", "b")]),
+        json!([call("finish", "x")]),
+        json!([call("finish", "y")]),
+    ];
     let (both, end) = (json!([call("helper", "1"), call("helper", "2")]), json!([call("finish", "end")]));
     let outer = agent([helper(inner(&log, turns).concurrency(1))], [both, end]).concurrency(1);
     let state = waiting(outer.run("two").await);
@@ -177,7 +188,10 @@ async fn agents_wait_at_any_depth() {
         let of = |now: Value| if first { now } else { json!([call("finish", "up")]) };
         let mut program = inner(&log, [of(look_and_buy())]);
         for _ in 0..3 {
-            program = agent([helper(program), log.tool("note")], [of(json!([call("note", "n"), call("helper", "h")]))]);
+            program = agent(
+                [helper(program), log.tool("note")],
+                [of(json!([call("note", "n"), call("helper", "h")]))],
+            );
         }
         program
     };
@@ -194,7 +208,8 @@ async fn agents_wait_at_any_depth() {
 async fn decisions_about_inner_calls_are_checked_before_anything_runs() {
     let log = Log::default();
     let turns = [look_and_buy(), json!([call("finish", "inner")])];
-    let outer = agent([helper(inner(&log, turns))], [json!([call("helper", "tea")]), json!([call("finish", "o")])]);
+    let outer =
+        agent([helper(inner(&log, turns))], [json!([call("helper", "tea")]), json!([call("finish", "o")])]);
     let state = waiting(outer.run("tea").await);
     log.take();
     let real = state.waiting().remove(0);
@@ -267,7 +282,7 @@ async fn an_agent_that_cannot_be_continued_is_refused_before_it_does_anything() 
     let log = Log::default();
     let shop = || {
         let mut shop = Shop { first: Predict::new(), agent: inner(&log, [look_and_buy()]) };
-        shop.first.set_lm(Lm::scripted(["[[ ## receipt ## ]]\ntea"]));
+        shop.first.set_lm(Lm::scripted(["[[ ## receipt ## ]]\ntea"; 2]));
         shop
     };
     // A step of a larger program, an agent in the code of a tool, and a tool around the agent's tool.
@@ -287,7 +302,10 @@ async fn an_agent_that_cannot_be_continued_is_refused_before_it_does_anything() 
         let outer = agent([tool.clone()], [ask, json!([call("finish", "o")])]);
         let error = outer.run("x").await.unwrap_err();
         let unavailable = ApprovalUnavailable::of(&error.source).unwrap_or_else(|| panic!("{error:?}"));
-        assert_eq!((unavailable.inside.as_str(), &unavailable.tools[..]), ("helper", &["buy".to_owned()][..]));
+        assert_eq!(
+            (unavailable.inside.as_str(), &unavailable.tools[..]),
+            ("helper", &["buy".to_owned()][..])
+        );
         // The run can go on; the call is not made again.
         assert_eq!(done(outer.resume(stored(&error.state), []).await).receipt, "o");
 
@@ -305,9 +323,9 @@ async fn an_agent_that_cannot_be_continued_is_refused_before_it_does_anything() 
 async fn the_agents_below_one_that_cannot_wait_cannot_either() {
     let log = Log::default();
     let middle = agent([helper(inner(&log, [look_and_buy()]))], [json!([call("helper", "x")])]);
-    let middle = Tool::new("middle", "", move |input: OrderInput| {
+    let middle = Tool::new("middle", "", move |Wish { wish }: Wish| {
         let agent = middle.clone();
-        async move { agent.call(input).await.map(|output| output.receipt.clone()) }
+        async move { agent.call(wish).await.map(|output| output.receipt.clone()) }
     });
     let outer = agent([middle], [json!([call("middle", "x")])]);
     let error = outer.run("x").await.unwrap_err();
@@ -319,10 +337,10 @@ async fn the_agents_below_one_that_cannot_wait_cannot_either() {
 async fn an_agent_in_another_task_is_an_error_with_its_state() {
     let log = Log::default();
     let program = inner(&log, [look_and_buy()]);
-    let tool = Tool::new("helper", "", move |input: OrderInput| {
+    let tool = Tool::new("helper", "", move |Wish { wish }: Wish| {
         let agent = program.clone();
         async move {
-            let work = tokio::spawn(async move { agent.call(input).await });
+            let work = tokio::spawn(async move { agent.call(wish).await });
             work.await.unwrap().map(|output| output.receipt.clone())
         }
     });
@@ -344,7 +362,10 @@ async fn tools_know_the_run_and_the_call() {
     });
     let ask = || [json!([call("id", "x")]), json!([call("id", "y")]), json!([call("finish", "i")])];
     let program = agent([id.clone().with_approval_if(|arguments| arguments["item"] == "y")], ask());
-    let outer = agent([helper(program), id], [json!([call("id", "o"), call("helper", "x")]), json!([call("finish", "o")])]);
+    let outer = agent(
+        [helper(program), id],
+        [json!([call("id", "o"), call("helper", "x")]), json!([call("finish", "o")])],
+    );
     let state = waiting(outer.run("x").await);
     let run = state.run_id().to_owned();
     let path = format!("{run}/call_1_2");
@@ -366,11 +387,11 @@ async fn two_agents_in_one_call_have_different_ids() {
     let one = json!([call("id", "x")]);
     let end = json!([call("finish", "i")]);
     let program = agent([id], [one.clone(), end.clone(), one, end]);
-    let twice = Tool::new("helper", "", move |input: OrderInput| {
+    let twice = Tool::new("helper", "", move |Wish { wish }: Wish| {
         let agent = program.clone();
         async move {
-            agent.call(input.wish.clone()).await?;
-            agent.call(input.wish).await.map(|output| output.receipt.clone())
+            agent.call(wish.clone()).await?;
+            agent.call(wish).await.map(|output| output.receipt.clone())
         }
     });
     done(agent([twice], [json!([call("helper", "x")]), json!([call("finish", "o")])]).run("x").await);
