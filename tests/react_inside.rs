@@ -187,7 +187,7 @@ async fn agents_wait_at_any_depth() {
     let build = |first: bool| {
         let of = |now: Value| if first { now } else { json!([call("finish", "up")]) };
         let mut program = inner(&log, [of(look_and_buy())]);
-        for _ in 0..3 {
+        for _ in 0..7 {
             program = agent(
                 [helper(program), log.tool("note")],
                 [of(json!([call("note", "n"), call("helper", "h")]))],
@@ -196,8 +196,8 @@ async fn agents_wait_at_any_depth() {
         program
     };
     let state = waiting(build(true).run("deep").await);
-    assert_eq!(ids(&state), ["call_1_2/call_1_2/call_1_2/call_1_2"]);
-    assert_eq!(log.take(), ["note n", "note n", "note n", "look tea"]);
+    assert_eq!(ids(&state), [["call_1_2"; 8].join("/")]);
+    assert_eq!(log.take(), [&["note n"; 7][..], &["look tea"]].concat());
     let state = stored(&state);
     let decisions = [state.waiting()[0].approve()];
     let output = done(build(false).resume(state, decisions).await);

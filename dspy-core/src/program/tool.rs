@@ -14,7 +14,8 @@ impl Tool {
     /// are the parameters; its outputs are the result.
     ///
     /// Calls inside an agent that need approval wait for it if the tool belongs to an agent, too, and the program is the
-    /// agent itself; see the [guide](https://docs.rs/dspy/latest/dspy/guide/agents/index.html).
+    /// agent itself; see the
+    /// [guide](https://docs.rs/dspy/latest/dspy/guide/agents/index.html).
     ///
     /// ```
     /// # use dspy_core as dspy;
