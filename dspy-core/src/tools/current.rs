@@ -10,7 +10,7 @@ tokio::task_local! {
     static CURRENT: CurrentCall;
 }
 
-/// What made a call of a tool. Strategies decide by it whether an agent inside the tool can wait for a decision.
+/// The caller of a tool. Strategies decide by it whether an agent inside the tool can wait for a decision.
 pub(super) type Caller = Arc<dyn Any + Send + Sync>;
 
 /// The innermost call of a tool around the current task.

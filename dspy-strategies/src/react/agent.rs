@@ -113,7 +113,7 @@ impl Agent<'_> {
         inputs.insert(TRAJECTORY.to_owned(), shown);
         inputs.insert(TOOLS.to_owned(), self.specs.clone());
         let prediction = self.react.call(inputs).await?;
-        if let Some(usage) = prediction.attempts().iter().filter_map(Attempt::usage).last() {
+        if let Some(usage) = prediction.attempts().iter().filter_map(Attempt::usage).next_back() {
             state.prompt_tokens = usage.prompt_tokens;
         }
         let opaque = prediction.completions().first().and_then(|completion| completion.opaque.clone());

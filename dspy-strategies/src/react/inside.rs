@@ -76,7 +76,7 @@ impl Slot {
     }
 }
 
-/// How an agent that is called as a module can wait for a decision.
+/// The way in which an agent that is called as a module can wait for a decision.
 pub(super) enum Standing {
     /// No tool is around it: the state goes into the error.
     Alone,

@@ -59,7 +59,7 @@ pub struct AgentState {
     pub(super) pending: BTreeMap<String, Pending>,
 }
 
-/// What a call waits for.
+/// The reason why a call waits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Pending {
