@@ -55,7 +55,8 @@ pub use majority::{Majority, majority};
 pub use multi_chain::{ComparedChains, MultiChainComparison};
 pub use parallel::Parallel;
 pub use react::{
-    AgentState, ApprovalNeeded, Decision, Outcome, ReAct, ResumeError, RunError, Termination, WaitingCall,
+    AgentState, ApprovalNeeded, ApprovalUnavailable, Decision, Outcome, ReAct, ResumeError, RunError,
+    Termination, WaitingCall,
 };
 pub use refine::Refine;
 pub use reflexion::Reflexion;

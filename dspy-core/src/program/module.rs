@@ -99,6 +99,13 @@ pub trait Module: HasPredictors + Send + Sync {
         Batch::new(self, inputs.map(T::into_input))
     }
 
+    /// Returns whether the program can stop in the middle of a call of its tool and go on from there later, as an agent
+    /// does that waits for a decision.
+    #[doc(hidden)]
+    fn pauses(&self) -> bool {
+        false
+    }
+
     /// Wraps the module in a trait object.
     fn boxed(self) -> BoxModule<Self::Input, Self::Output>
     where
@@ -130,6 +137,7 @@ pub struct BoxModule<I, O>(Box<dyn ErasedModule<I, O>>);
 /// The object-safe form of [`Module`].
 trait ErasedModule<I, O>: HasPredictors + Send + Sync {
     fn call_erased(&self, input: I) -> BoxFuture<'_, Result<Prediction<O>>>;
+    fn pauses_erased(&self) -> bool;
     fn clone_erased(&self) -> Box<dyn ErasedModule<I, O>>;
 }
 
@@ -141,6 +149,10 @@ where
 {
     fn call_erased(&self, input: M::Input) -> BoxFuture<'_, Result<Prediction<M::Output>>> {
         Box::pin(self.call(input))
+    }
+
+    fn pauses_erased(&self) -> bool {
+        self.pauses()
     }
 
     fn clone_erased(&self) -> Box<dyn ErasedModule<M::Input, M::Output>> {
@@ -183,6 +195,10 @@ impl<I: Send, O: Send> Module for BoxModule<I, O> {
     fn call(&self, input: impl IntoInput<I>) -> impl Future<Output = Result<Prediction<O>>> + Send {
         self.0.call_erased(input.into_input())
     }
+
+    fn pauses(&self) -> bool {
+        self.0.pauses_erased()
+    }
 }
 
 impl<M: Module + Clone> Module for Arc<M> {
@@ -199,6 +215,10 @@ impl<M: Module + Clone> Module for Arc<M> {
     ) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
         (**self).call(input)
     }
+
+    fn pauses(&self) -> bool {
+        (**self).pauses()
+    }
 }
 
 impl<M: Module> Module for Box<M> {
@@ -214,5 +234,9 @@ impl<M: Module> Module for Box<M> {
         input: impl IntoInput<M::Input>,
     ) -> impl Future<Output = Result<Prediction<M::Output>>> + Send {
         (**self).call(input)
+    }
+
+    fn pauses(&self) -> bool {
+        (**self).pauses()
     }
 }

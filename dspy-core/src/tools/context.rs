@@ -29,6 +29,7 @@ use crate::observe;
 #[derive(Debug, Clone, Default)]
 pub struct ToolContext {
     call_id: Option<Arc<str>>,
+    run_id: Option<Arc<str>>,
 }
 
 impl ToolContext {
@@ -46,10 +47,25 @@ impl ToolContext {
 
     /// Returns the id of the call; `None` if the tool is called without one, as by [`Tool::call`](super::Tool::call).
     ///
-    /// In the run of an agent the id is unique, and the same when a stored run is resumed. Together with an id of the
-    /// run it makes a key by which a tool recognises a call that it has executed.
+    /// In the run of an agent the id is unique, and the same when a stored run is resumed. Together with the
+    /// [`run_id`](Self::run_id) it makes a key by which a tool recognises a call that it has executed.
     pub fn call_id(&self) -> Option<&str> {
         self.call_id.as_deref()
+    }
+
+    /// Sets the id of the run.
+    #[must_use]
+    pub fn with_run_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.run_id = Some(id.into());
+        self
+    }
+
+    /// Returns the id of the agent's run that makes the call; `None` outside of agents.
+    ///
+    /// It is random, and stays the same when a stored run is resumed. That of an agent inside a tool is the id of the
+    /// outer run with the call, such as `9f…/call_1_1`.
+    pub fn run_id(&self) -> Option<&str> {
+        self.run_id.as_deref()
     }
 
     /// Reports progress to observers and to the stream of [`events`](crate::program::Module::events), if there is one.

@@ -23,6 +23,7 @@
 mod calls;
 mod check;
 mod context;
+mod current;
 mod error;
 mod finite;
 #[doc(hidden)]
@@ -39,6 +40,8 @@ pub use crate::types::ToolCalls;
 pub use calls::ToolResult;
 pub(crate) use check::{check_calls, read_arguments};
 pub use context::ToolContext;
+#[doc(hidden)]
+pub use current::CurrentCall;
 pub use error::ToolError;
 pub use names::{ToolNameError, check_names};
 pub use output::{Json, ToolFailure, ToolOutput};

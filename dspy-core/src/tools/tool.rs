@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check::read_arguments;
+use super::current::{Caller, CurrentCall};
 use super::watch::watch_tool;
 use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue};
 use crate::decode::Plan;
@@ -54,6 +55,8 @@ pub struct Tool {
     run: Arc<Run>,
     /// Whether a call with these arguments has to be approved by a person first.
     needs_approval: Option<Arc<NeedsApproval>>,
+    /// Whether the tool is a program that pauses.
+    pauses: bool,
 }
 
 impl Tool {
@@ -158,7 +161,7 @@ impl Tool {
             Ok(_) => Err("its arguments are not a struct with named fields".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None }
+        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None, pauses: false }
     }
 
     /// Requires that every call is approved before it runs, in agents that can wait for it. [`call`](Self::call) and
@@ -193,6 +196,24 @@ impl Tool {
         catch_unwind(AssertUnwindSafe(|| needed(&arguments))).unwrap_or(true)
     }
 
+    /// Returns whether any call may have to be approved.
+    #[doc(hidden)]
+    pub fn may_need_approval(&self) -> bool {
+        self.needs_approval.is_some()
+    }
+
+    /// Marks a tool that is a program, and nothing else, if the program pauses.
+    pub(crate) fn pausing(mut self, pauses: bool) -> Self {
+        self.pauses = pauses;
+        self
+    }
+
+    /// Returns whether the tool is a program that [pauses](crate::program::Module::pauses).
+    #[doc(hidden)]
+    pub fn pauses(&self) -> bool {
+        self.pauses
+    }
+
     /// Returns the description of the tool for models.
     pub fn spec(&self) -> &ToolSpec {
         &self.spec
@@ -223,12 +244,31 @@ impl Tool {
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
     pub async fn call_with(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
-        watch_tool(self.name(), arguments, self.run(arguments, context)).await
+        watch_tool(self.name(), arguments, self.run(arguments, context, None)).await
     }
 
-    async fn run(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
+    /// Does the same as [`call_with`](Self::call_with) for a caller that the program of the tool can find.
+    ///
+    /// # Errors
+    /// If the arguments do not fit, or the tool fails or panics.
+    #[doc(hidden)]
+    pub async fn call_by(
+        &self,
+        arguments: &Value,
+        context: ToolContext,
+        caller: Arc<dyn Any + Send + Sync>,
+    ) -> Result<ToolValue, ToolError> {
+        watch_tool(self.name(), arguments, self.run(arguments, context, Some(caller))).await
+    }
+
+    async fn run(
+        &self,
+        arguments: &Value,
+        context: ToolContext,
+        caller: Option<Caller>,
+    ) -> Result<ToolValue, ToolError> {
         let arguments = self.read(arguments)?;
-        (self.run)(arguments, context).await
+        CurrentCall::enter(&self.spec, caller, self.pauses, (self.run)(arguments, context)).await
     }
 
     /// Returns the arguments that the function gets.

@@ -1,6 +1,7 @@
 //! The steps of an agent as an input field.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use dspy_base::keyword;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -86,6 +87,12 @@ impl Turn {
     pub fn result(&self, id: &str) -> Option<&Observation> {
         self.results.iter().find(|result| result.id == id)
     }
+
+    /// Returns the results by the id of their call.
+    fn results_by_id(&self) -> HashMap<&str, &Observation> {
+        // In reverse, so that the first one of an id stays, as in `result`.
+        self.results.iter().rev().map(|result| (result.id.as_str(), result)).collect()
+    }
 }
 
 impl Observation {
@@ -136,8 +143,9 @@ impl Trajectory {
             messages.push(Message::user(format!("A summary of the earlier turns:\n{summary}")));
         }
         for turn in &self.turns {
+            let results = turn.results_by_id();
             messages.extend(calls_with_results(&turn.thought, &turn.calls, turn.opaque.as_ref(), |id| {
-                turn.result(id).map(Observation::to_message)
+                results.get(id).map(|result| result.to_message())
             }));
             if let Some(note) = &turn.note {
                 messages.push(Message::user(note.as_str()));
@@ -185,9 +193,10 @@ impl Trajectory {
             if !turn.thought.is_empty() {
                 out.line(&turn.thought);
             }
+            let results = turn.results_by_id();
             for call in &turn.calls {
                 out.line(&format!("{} {}\n-> ", call.name, call.arguments));
-                match call.id.as_deref().and_then(|id| turn.result(id)) {
+                match call.id.as_deref().and_then(|id| results.get(id).copied()) {
                     Some(result) => out.result(result),
                     None => out.text.push_str(NOT_RUN),
                 }

@@ -1,6 +1,7 @@
 //! The loop of an agent, without types: turns, calls, results.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use dspy_core::error::Error;
 use dspy_core::lm::LmErrorKind;
@@ -13,9 +14,15 @@ use futures_util::{StreamExt as _, stream};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::account::Account;
+use super::errors::{ResumeError, lacks_approval};
+use super::inside::{Held, Resumed, Slot};
 use super::limits::{Limits, Termination};
-use super::state::{AgentState, Decision, Verdict, insert_result};
+use super::state::{AgentState, Decision, Decisions, INSIDE, Pending, Verdict};
 use super::{CALLS, FINISH, THOUGHT, TOOLS, TRAJECTORY};
+
+/// The longest id of an endpoint, in bytes, that a call keeps.
+const LONGEST_ID: usize = 128;
 
 /// Checks the arguments of `finish`; an error that can be parsed is told to the model.
 pub(super) type Accept<'a> = &'a (dyn Fn(Values) -> Result<()> + Sync);
@@ -29,6 +36,9 @@ pub(super) struct Agent<'a> {
     pub(super) limits: Limits,
     pub(super) context_tokens: Option<u64>,
     pub(super) accept: Accept<'a>,
+    pub(super) account: &'a Arc<Account>,
+    /// Whether the caller can hold the state until there are decisions.
+    pub(super) can_wait: bool,
 }
 
 /// The end of a part of a run.
@@ -38,17 +48,31 @@ pub(super) enum End {
     Stopped(Termination),
 }
 
+/// The end of one call.
+enum Ran {
+    Result(Observation),
+    /// The agent inside waits for decisions.
+    Waiting(Box<AgentState>),
+    /// The agent inside cannot be continued; nothing of it has run.
+    Refused(Box<AgentState>, Error),
+    /// The call needs approval where it cannot be given.
+    Unapproved(Observation, Error),
+}
+
 impl Agent<'_> {
     /// Continues a run until it ends or has to wait. The state has all that was done, also after an error.
     pub(super) async fn advance(&self, state: &mut AgentState, decisions: Vec<Decision>) -> Result<End> {
-        let mut decisions: HashMap<String, Verdict> =
-            decisions.into_iter().map(|decision| (decision.call.id, decision.verdict)).collect();
+        let mut decisions = Decisions::new(decisions);
+        let calls = state.log.turns.iter().flat_map(|turn| &turn.calls);
+        let mut taken: HashSet<String> = calls.filter_map(|call| call.id.clone()).collect();
         let mut shortened = false;
         loop {
+            // Models and tools may answer at once; other tasks run between the turns nevertheless.
+            tokio::task::yield_now().await;
             if let Some(end) = self.settle(state, &mut decisions).await? {
                 return Ok(end);
             }
-            if let Some(stop) = self.limits.reached(state) {
+            if let Some(stop) = self.limits.reached(state, &self.account.spent()) {
                 return Ok(End::Stopped(stop));
             }
             if super::compaction::View::is_full(state.prompt_tokens, self.context_tokens) {
@@ -57,7 +81,7 @@ impl Agent<'_> {
                 let AgentState { view, log, .. } = &mut *state;
                 view.shorten(log, self.summarizer, false).await?;
             }
-            match self.turn(state).await {
+            match self.turn(state, &mut taken).await {
                 Ok(turn) => {
                     shortened = false;
                     state.turns += 1;
@@ -71,9 +95,6 @@ impl Agent<'_> {
                     shortened = true;
                 }
                 Err(Error::Parse(error)) => {
-                    for failed in error.earlier.iter().chain([&*error]) {
-                        state.usage += failed.usage().unwrap_or_default();
-                    }
                     state.turns += 1;
                     let note = format!("The last reply could not be read: {}", error.problems_text());
                     let mut turn = Turn::default();
@@ -86,16 +107,13 @@ impl Agent<'_> {
     }
 
     /// Requests the calls of the next turn.
-    async fn turn(&self, state: &mut AgentState) -> Result<Turn> {
+    async fn turn(&self, state: &mut AgentState, taken: &mut HashSet<String>) -> Result<Turn> {
         let shown = serde_json::to_value(state.view.of(&state.log)).map_err(Error::other)?;
         let mut inputs = state.inputs.clone();
         inputs.insert(TRAJECTORY.to_owned(), shown);
         inputs.insert(TOOLS.to_owned(), self.specs.clone());
         let prediction = self.react.call(inputs).await?;
-        // Replies from a cache or a journal count as well, so that a run that is repeated from them is the same.
-        let usages = prediction.attempts().iter().filter_map(Attempt::usage);
-        for usage in usages {
-            state.usage += usage;
+        if let Some(usage) = prediction.attempts().iter().filter_map(Attempt::usage).next_back() {
             state.prompt_tokens = usage.prompt_tokens;
         }
         let opaque = prediction.completions().first().and_then(|completion| completion.opaque.clone());
@@ -103,7 +121,7 @@ impl Agent<'_> {
         let thought = values.get(THOUGHT).and_then(Value::as_str).unwrap_or_default().to_owned();
         let calls =
             values.get(CALLS).and_then(|calls| ToolCalls::deserialize(calls).ok()).unwrap_or_default();
-        let mut turn = Turn::new(thought, with_ids(calls, state));
+        let mut turn = Turn::new(thought, with_ids(calls, state.turns + 1, taken));
         turn.opaque = opaque.filter(|_| !turn.calls.is_empty());
         if turn.calls.is_empty() {
             turn.note = Some(format!(
@@ -115,36 +133,74 @@ impl Agent<'_> {
     }
 
     /// Runs the calls of the last turn that have no result yet, and ends the run if one is an accepted `finish`.
-    async fn settle(
-        &self,
-        state: &mut AgentState,
-        decisions: &mut HashMap<String, Verdict>,
-    ) -> Result<Option<End>> {
-        let Some(turn) = state.log.turns.last_mut() else { return Ok(None) };
-        let open = |turn: &Turn, call: &ToolCall| turn.result(id(call)).is_none();
-        let (mut ready, mut answered, mut waits) = (Vec::new(), Vec::new(), false);
-        for call in turn.calls.iter().filter(|call| call.name != FINISH && open(turn, call)) {
-            let tool = self.tools.iter().find(|tool| tool.name() == call.name);
-            match (decisions.remove(id(call)), tool) {
-                (Some(verdict), tool) => match self.decided(call, verdict) {
-                    Some(result) => answered.push(result),
-                    None => ready.push((call, tool)),
+    async fn settle(&self, state: &mut AgentState, decisions: &mut Decisions) -> Result<Option<End>> {
+        let AgentState { log, pending, run, .. } = state;
+        let Some(turn) = log.turns.last_mut() else { return Ok(None) };
+        let done: HashSet<&str> = turn.results.iter().map(|result| result.id.as_str()).collect();
+        let tools: HashMap<&str, &Tool> = self.tools.iter().map(|tool| (tool.name(), tool)).collect();
+        let (run, mut waiting) = (run.as_str(), std::mem::take(pending));
+        let (mut ready, mut answered) = (Vec::new(), Vec::new());
+        for (at, call) in turn.calls.iter().filter(|call| call.name != FINISH).enumerate() {
+            let tool = tools.get(call.name.as_str()).copied();
+            match waiting.remove(id(call)) {
+                None if done.contains(id(call)) => {}
+                None if at >= self.limits.calls => answered.push(self.beyond(call)),
+                None if tool.is_some_and(|tool| tool.needs_approval(&call.arguments)) => {
+                    pending.insert(id(call).to_owned(), Pending::Decision);
+                }
+                None => ready.push((call, tool, None)),
+                Some(Pending::Decision) => match decisions.about(id(call)) {
+                    // Once it was said to wait, it does, whatever the tool now says.
+                    None => drop(pending.insert(id(call).to_owned(), Pending::Decision)),
+                    Some(verdict) => match self.decided(call, verdict) {
+                        Some(result) => answered.push(result),
+                        None => ready.push((call, tool, None)),
+                    },
                 },
-                (None, Some(tool)) if tool.needs_approval(&call.arguments) => waits = true,
-                (None, tool) => ready.push((call, tool)),
+                Some(Pending::Agent(inner)) => {
+                    let decisions = decisions.inside(id(call), &inner.run);
+                    if decisions.is_empty() {
+                        pending.insert(id(call).to_owned(), Pending::Agent(inner));
+                    } else {
+                        ready.push((call, tool, Some(Resumed { state: inner, decisions })));
+                    }
+                }
             }
         }
-        let running: Vec<_> = ready.into_iter().map(|(call, tool)| self.run(call, tool)).collect();
+        let running: Vec<_> = ready
+            .into_iter()
+            .map(|(call, tool, resumed)| async move { (id(call), self.run(run, call, tool, resumed).await) })
+            .collect();
         let mut running = stream::iter(running).buffer_unordered(self.limits.concurrency);
-        while let Some(result) = running.next().await {
-            answered.push(result);
+        let mut failed = None;
+        while let Some((id, ran)) = running.next().await {
+            match ran {
+                Ran::Result(result) => answered.push(result),
+                Ran::Waiting(inner) => drop(pending.insert(id.to_owned(), Pending::Agent(inner))),
+                Ran::Refused(inner, error) => {
+                    pending.insert(id.to_owned(), Pending::Agent(inner));
+                    failed.get_or_insert(error);
+                }
+                Ran::Unapproved(result, error) => {
+                    answered.push(result);
+                    failed.get_or_insert(error);
+                }
+            }
         }
         drop(running);
-        answered.into_iter().for_each(|result| insert_result(turn, result));
-        if waits {
-            return Ok(Some(End::Waiting));
+        insert_results(turn, answered);
+        match failed {
+            Some(error) => Err(error),
+            None if !pending.is_empty() => Ok(Some(End::Waiting)),
+            None => self.finish(turn),
         }
-        self.finish(turn)
+    }
+
+    /// Returns the result of a call beyond the limit of calls of a turn.
+    fn beyond(&self, call: &ToolCall) -> Observation {
+        let limit = self.limits.calls;
+        let text = format!("not run, because a turn may have at most {limit} calls; call it in a later turn");
+        Observation::error(id(call), &call.name, text)
     }
 
     /// Returns the result that a decision gives to a call, or `None` if it is to run.
@@ -158,26 +214,48 @@ impl Agent<'_> {
         }
     }
 
-    /// Runs one call. Whatever the tool does, the result is an observation, in bounded time and space.
-    async fn run(&self, call: &ToolCall, tool: Option<&Tool>) -> Observation {
+    /// Runs one call. Whatever the tool does, the result is an observation, in bounded time and space, unless an agent
+    /// inside has to wait.
+    async fn run(&self, run: &str, call: &ToolCall, tool: Option<&Tool>, resumed: Option<Resumed>) -> Ran {
+        tokio::task::yield_now().await;
         let error = |text: String| Observation::error(id(call), &call.name, self.limits.clipped(&text));
         let Some(tool) = tool else {
             let names: Vec<_> = self.tools.iter().map(|tool| format!("`{}`", tool.name())).collect();
-            return error(format!(
-                "there is no tool `{}`; there are {}, `{FINISH}`",
-                call.name,
-                names.join(", ")
-            ));
+            let text =
+                format!("there is no tool `{}`; there are {}, `{FINISH}`", call.name, names.join(", "));
+            return Ran::Result(error(text));
         };
-        let context = ToolContext::new().with_call_id(id(call));
-        let result = tool.call_with(&call.arguments, context);
-        match tokio::time::timeout(self.limits.tool_time, result).await {
+        let refused = |resumed: Resumed| Ran::Refused(resumed.state, ResumeError::OtherAgent.into());
+        let resumed = match resumed {
+            Some(resumed) if !tool.pauses() => return refused(resumed),
+            resumed => resumed,
+        };
+        let slot = Arc::new(Slot::new(format!("{run}{INSIDE}{}", id(call)), self.can_wait, resumed));
+        let context = ToolContext::new().with_call_id(id(call)).with_run_id(run);
+        let work = tool.call_by(&call.arguments, context, slot.clone());
+        let work = tokio::time::timeout(self.limits.tool_time, work);
+        let result = match self.account.guard() {
+            Some(guard) => lm::with_layer(guard, work).await,
+            None => work.await,
+        };
+        match slot.held() {
+            Some(Held::Waiting(state)) => return Ran::Waiting(state),
+            Some(Held::Refused(state, error)) => return Ran::Refused(state, error.into()),
+            Some(Held::Resumed(resumed)) => return refused(resumed),
+            None => {}
+        }
+        Ran::Result(match result {
             Err(_) => {
                 error(format!("`{}` took longer than {:?} and was stopped", call.name, self.limits.tool_time))
             }
+            Ok(Err(failure)) if lacks_approval(&failure) => {
+                let text =
+                    format!("`{}` needs an approval that cannot be given; do not call it again", call.name);
+                return Ran::Unapproved(error(text), Error::other(failure));
+            }
             Ok(Err(failure)) => error(failure.to_string()),
             Ok(Ok(value)) => self.observed(call, &value),
-        }
+        })
     }
 
     /// Returns a result as the model sees it, in bounded space.
@@ -191,7 +269,8 @@ impl Agent<'_> {
 
     /// Ends the run if the turn finishes it.
     fn finish(&self, turn: &mut Turn) -> Result<Option<End>> {
-        let open = |call: &&ToolCall| call.name == FINISH && turn.result(id(call)).is_none();
+        let done: HashSet<&str> = turn.results.iter().map(|result| result.id.as_str()).collect();
+        let open = |call: &&ToolCall| call.name == FINISH && !done.contains(id(call));
         let finishing: Vec<ToolCall> = turn.calls.iter().filter(open).cloned().collect();
         let Some(call) = finishing.first() else { return Ok(None) };
         let refusal = if finishing.iter().any(|other| other.arguments != call.arguments) {
@@ -201,9 +280,8 @@ impl Agent<'_> {
         } else {
             match (self.accept)(values_of(&call.arguments)) {
                 Ok(()) => {
-                    let accepted =
-                        finishing.iter().map(|call| Observation::new(id(call), FINISH, "accepted"));
-                    accepted.for_each(|result| insert_result(turn, result));
+                    let accepted = |call| Observation::new(id(call), FINISH, "accepted");
+                    insert_results(turn, finishing.iter().map(accepted));
                     return Ok(Some(End::Finished(values_of(&call.arguments))));
                 }
                 Err(error) => match error.as_parse() {
@@ -212,9 +290,11 @@ impl Agent<'_> {
                 },
             }
         };
-        for call in &finishing {
-            insert_result(turn, Observation::error(id(call), FINISH, self.limits.clipped(&refusal)));
-        }
+        let refusal = self.limits.clipped(&refusal);
+        // One of them has the whole text, which may be long.
+        let text = |at: usize| if at == 0 { refusal.as_str() } else { "not accepted, as above" };
+        let refused = finishing.iter().enumerate();
+        insert_results(turn, refused.map(|(at, call)| Observation::error(id(call), FINISH, text(at))));
         Ok(None)
     }
 }
@@ -227,22 +307,30 @@ fn values_of(arguments: &Value) -> Values {
     arguments.as_object().map(|members| members.clone().into_iter().collect()).unwrap_or_default()
 }
 
-/// Gives each call an id that is unique in the run. Ids of the endpoint stay if they are.
-fn with_ids(calls: ToolCalls, state: &AgentState) -> Vec<lm::ToolCall> {
-    let mut taken: Vec<String> =
-        state.log.turns.iter().flat_map(|turn| &turn.calls).filter_map(|call| call.id.clone()).collect();
+/// Inserts results where their calls stand among the calls of the turn.
+fn insert_results(turn: &mut Turn, results: impl IntoIterator<Item = Observation>) {
+    turn.results.extend(results);
+    let places: HashMap<&str, usize> =
+        turn.calls.iter().enumerate().map(|(at, call)| (id(call), at)).collect();
+    turn.results.sort_by_key(|result| places.get(result.id.as_str()).copied());
+}
+
+/// Gives each call an id that is unique in the run. Ids of the endpoint stay if they are, and if they can be part of a
+/// path.
+fn with_ids(calls: ToolCalls, turn: usize, taken: &mut HashSet<String>) -> Vec<lm::ToolCall> {
+    let fits = |id: &String| (1..=LONGEST_ID).contains(&id.len()) && !id.contains(INSIDE);
     let mut named = Vec::with_capacity(calls.len());
     for (index, mut call) in calls.into_iter().enumerate() {
-        let own = call.id.take().filter(|id| !id.is_empty() && !taken.contains(id));
+        let own = call.id.take().filter(|id| fits(id) && !taken.contains(id));
         let id = own.unwrap_or_else(|| {
             // Ids of the endpoint may look like these; each round makes another one.
-            let mut id = format!("call_{}_{}", state.turns + 1, index + 1);
+            let mut id = format!("call_{turn}_{}", index + 1);
             while taken.contains(&id) {
                 id.push('_');
             }
             id
         });
-        taken.push(id.clone());
+        taken.insert(id.clone());
         named.push(call.with_id(id));
     }
     named

@@ -45,6 +45,11 @@ impl View {
         shown
     }
 
+    /// Returns whether the view is one of a log with so many turns.
+    pub(super) fn fits(&self, turns: usize) -> bool {
+        self.from <= turns && self.cleared <= turns && self.gainless <= turns
+    }
+
     /// Returns whether a prompt of that size is too close to the context window.
     pub(super) fn is_full(prompt_tokens: u64, context_tokens: Option<u64>) -> bool {
         context_tokens.is_some_and(|window| prompt_tokens as f64 >= window as f64 * FULL)

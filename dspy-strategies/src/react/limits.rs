@@ -6,11 +6,15 @@ use std::time::Duration;
 use dspy_core::lm::Part;
 use dspy_core::types::Turn;
 
+use super::account::Spent;
 use super::state::AgentState;
 use crate::text::clipped;
 
 /// The maximum number of images, recordings and files in a result.
 const MEDIA: usize = 16;
+
+/// The longest sequence of turns that is recognised when it is repeated.
+const LONGEST_SEQUENCE: usize = 4;
 
 /// The reason why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,9 @@ pub(super) struct Limits {
     pub(super) turns: usize,
     pub(super) tokens: Option<u64>,
     pub(super) cost_usd: Option<f64>,
-    /// The number of equal turns in a row that ends the run.
+    /// The maximum number of calls of a turn that run.
+    pub(super) calls: usize,
+    /// The number of equal sequences of turns in a row that ends the run.
     pub(super) repeats: usize,
     /// The number of tools in flight.
     pub(super) concurrency: usize,
@@ -73,6 +79,7 @@ impl Default for Limits {
             turns: 20,
             tokens: None,
             cost_usd: None,
+            calls: 64,
             repeats: 3,
             concurrency: 8,
             tool_time: Duration::from_mins(2),
@@ -82,42 +89,48 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns whether tokens or money are limited.
+    pub(super) fn has_spending(&self) -> bool {
+        self.tokens.is_some() || self.cost_usd.is_some()
+    }
+
+    /// Returns the limit of tokens or money that is reached.
+    pub(super) fn spent(&self, spent: &Spent) -> Option<Termination> {
+        if self.tokens.is_some_and(|limit| spent.usage.total_tokens() >= limit) {
+            Some(Termination::MaxTokens)
+        } else if self.cost_usd.is_some_and(|limit| spent.known_usd >= limit) {
+            Some(Termination::MaxCost)
+        } else {
+            None
+        }
+    }
+
     /// Returns the limit that the run has reached.
-    pub(super) fn reached(&self, state: &AgentState) -> Option<Termination> {
-        let tokens = state.usage.prompt_tokens.saturating_add(state.usage.completion_tokens);
+    pub(super) fn reached(&self, state: &AgentState, spent: &Spent) -> Option<Termination> {
         if state.turns >= self.turns {
             Some(Termination::MaxTurns)
-        } else if self.tokens.is_some_and(|limit| tokens >= limit) {
-            Some(Termination::MaxTokens)
-        } else if self.cost_usd.is_some_and(|limit| state.usage.cost_usd.is_some_and(|cost| cost >= limit)) {
-            Some(Termination::MaxCost)
+        } else if let Some(limit) = self.spent(spent) {
+            Some(limit)
         } else if idle(state) {
             Some(Termination::NoCalls)
-        } else if self.repeated(state) {
+        } else if self.repeated(&state.log.turns) {
             Some(Termination::Repeats)
         } else {
             None
         }
     }
 
-    /// Returns whether the last turns made the same calls with the same results.
-    fn repeated(&self, state: &AgentState) -> bool {
-        let turns = &state.log.turns;
-        let Some(last) = turns.last().filter(|turn| self.repeats > 0 && !turn.calls.is_empty()) else {
-            return false;
-        };
-        let equal = |turn: &&Turn| {
-            turn.calls.len() == last.calls.len()
-                && turn
-                    .calls
-                    .iter()
-                    .zip(&last.calls)
-                    .all(|(a, b)| a.name == b.name && a.arguments == b.arguments)
-                && turn.results.len() == last.results.len()
-                && turn.results.iter().zip(&last.results).all(|(a, b)| a.text == b.text && a.parts == b.parts)
-        };
-        let same = turns.iter().rev().take_while(equal);
-        same.count() >= self.repeats
+    /// Returns whether the last turns are a short sequence that is repeated, with the same calls and the same results.
+    fn repeated(&self, turns: &[Turn]) -> bool {
+        (1..=LONGEST_SEQUENCE).any(|length| {
+            // A sequence that is repeated is one in which each turn equals the one `length` before it.
+            let needed = length.saturating_mul(self.repeats.saturating_sub(1));
+            let pairs = turns.iter().rev().zip(turns.iter().rev().skip(length));
+            self.repeats > 0
+                && turns.len() >= length.saturating_mul(self.repeats)
+                && turns[turns.len() - length..].iter().all(|turn| !turn.calls.is_empty())
+                && pairs.take(needed).all(|(later, earlier)| same(later, earlier))
+        })
     }
 
     /// Returns a result without the middle of what is too long.
@@ -162,4 +175,10 @@ impl Limits {
 fn idle(state: &AgentState) -> bool {
     let turns = &state.log.turns;
     turns.len() >= 2 && turns[turns.len() - 2..].iter().all(|turn| turn.calls.is_empty())
+}
+
+fn same(a: &Turn, b: &Turn) -> bool {
+    let calls = a.calls.iter().zip(&b.calls).all(|(a, b)| a.name == b.name && a.arguments == b.arguments);
+    let results = a.results.iter().zip(&b.results).all(|(a, b)| a.text == b.text && a.parts == b.parts);
+    a.calls.len() == b.calls.len() && a.results.len() == b.results.len() && calls && results
 }

@@ -1,17 +1,21 @@
 //! `ReAct`: an agent that calls tools until it knows the outputs.
 
+mod account;
 mod agent;
 mod compaction;
+mod errors;
+mod inside;
 mod limits;
+mod settings;
 mod state;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dspy_base::digest::Digest;
 use dspy_base::keyword;
 use dspy_core::lm::Lm;
+use dspy_core::lm::with_layer;
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
@@ -21,10 +25,13 @@ use dspy_core::types::{Thought, Trajectory};
 use dspy_core::{Error, Result};
 use serde_json::Value;
 
+use self::account::Account;
 use self::agent::{Agent, End};
+pub use self::errors::{ApprovalNeeded, ApprovalUnavailable, ResumeError, RunError};
+use self::inside::{Held, Resumed, Standing};
 use self::limits::Limits;
 pub use self::limits::Termination;
-pub use self::state::{AgentState, ApprovalNeeded, Decision, Outcome, ResumeError, RunError, WaitingCall};
+pub use self::state::{AgentState, Decision, Outcome, WaitingCall};
 use crate::advice::with_lm_of;
 use crate::visit::{InPredict, visits_fields};
 
@@ -53,8 +60,10 @@ tokio::task_local! {
 ///   that do not fit are refused and the model reads why. If a limit ends the run first, the predictor
 ///   `extract.predict` reads the outputs from the turns, which costs one more call.
 /// - *Approval.* A call of a tool [with approval](Tool::with_approval) does not run: [`run`](Self::run) returns the state,
-///   which [`resume`](Self::resume) continues with decisions, in this process or another.
-/// - *Limits.* Turns, tokens and money are checked before each turn; time and size of a result for each tool. A
+///   which [`resume`](Self::resume) continues with decisions, in this process or another. The same holds for the calls of
+///   an agent that is a tool of this one.
+/// - *Limits.* Turns, tokens and money are checked before each turn, the latter two also before each call of a model
+///   inside the tools; time and size of a result for each tool. A
 ///   [`Budget`](dspy_core::lm::Budget) around the call applies, too.
 /// - *Long runs.* Near the [context window](Self::context_tokens), or after an error because of it, the results of old
 ///   tools are no longer shown, then old turns are replaced by a summary. [`AgentState::trajectory`] keeps everything.
@@ -159,10 +168,9 @@ impl<S: Signature> ReAct<S> {
     /// If the model fails, or the outputs cannot be read. The error holds the state, so that nothing is lost.
     pub async fn run(&self, input: impl IntoInput<S::Input>) -> Result<Outcome<S::Output>, RunError> {
         let values = input.into_input().to_values();
-        let state = |values| Box::new(AgentState::new(self.digest.to_string(), values));
         match values {
-            Ok(values) => self.part(state(values), Vec::new()).await,
-            Err(error) => Err(RunError { state: state(Values::new()), source: error.into() }),
+            Ok(values) => self.part(self.begin(values), Vec::new()).await,
+            Err(error) => Err(RunError { state: self.begin(Values::new()), source: error.into() }),
         }
     }
 
@@ -186,6 +194,11 @@ impl<S: Signature> ReAct<S> {
         }
     }
 
+    /// Returns the state of a new run.
+    fn begin(&self, inputs: Values) -> Box<AgentState> {
+        Box::new(AgentState::new(inside::run_id(), self.digest.to_string(), inputs))
+    }
+
     /// Runs a part of a run as the call of a module, which names its predictors and counts its usage.
     async fn part(
         &self,
@@ -196,8 +209,7 @@ impl<S: Signature> ReAct<S> {
             Ok(ended) => ended.try_map(|ended| ended),
             // The module reports its errors in its output, with the state.
             Err(source) => {
-                let state = Box::new(AgentState::new(self.digest.to_string(), Values::new()));
-                return Err(RunError { state, source });
+                return Err(RunError { state: self.begin(Values::new()), source });
             }
         };
         match ended {
@@ -212,6 +224,21 @@ impl<S: Signature> ReAct<S> {
         &self,
         state: &mut AgentState,
         decisions: Vec<Decision>,
+        can_wait: bool,
+    ) -> Result<Option<Prediction<S::Output>>> {
+        let account = Account::new(state.spent, self.limits);
+        let work = self.advance_on(&account, state, decisions, can_wait);
+        let result = with_layer(account.counter(), work).await;
+        state.spent = account.spent();
+        result
+    }
+
+    async fn advance_on(
+        &self,
+        account: &Arc<Account>,
+        state: &mut AgentState,
+        decisions: Vec<Decision>,
+        can_wait: bool,
     ) -> Result<Option<Prediction<S::Output>>> {
         let depth = DEPTH.try_with(|depth| *depth).unwrap_or(0);
         if depth >= DEEPEST {
@@ -229,6 +256,8 @@ impl<S: Signature> ReAct<S> {
             limits: self.limits,
             context_tokens: self.context_tokens,
             accept: &accept,
+            account,
+            can_wait,
         };
         let (prediction, termination) = match DEPTH.scope(depth + 1, agent.advance(state, decisions)).await? {
             End::Waiting => return Ok(None),
@@ -237,7 +266,6 @@ impl<S: Signature> ReAct<S> {
                 let shown = serde_json::to_value(state.view.of(&state.log)).map_err(Error::other)?;
                 let input = S::Input::from_values(state.inputs.clone())?;
                 let extracted = self.extract.predict.call_with(input, [(TRAJECTORY, shown)]).await?;
-                state.usage += extracted.usage();
                 (extracted, termination)
             }
         };
@@ -278,90 +306,20 @@ fn extract_spec(spec: &SignatureSpec) -> SignatureSpec {
     spec.prepend(FieldSpec::text(Role::Output, "reasoning", "The steps from the trajectory to the outputs."))
 }
 
-/// Returns a digest of what a saved state depends on. Descriptions may change.
+/// Returns a digest of what a saved state depends on: the signature with its prose, and the tools with theirs.
 fn digest(spec: &SignatureSpec, tools: &[Tool]) -> String {
-    let mut text = spec.fingerprint();
+    let mut digest = Digest::new();
+    digest.add_text(&spec.fingerprint()).add_text(spec.instruction());
+    for field in spec.fields() {
+        digest.add_text(field.name()).add_text(field.description());
+    }
+    digest.add_value(spec.reply_schema());
     let mut named: Vec<_> = tools.iter().map(Tool::spec).collect();
     named.sort_by(|a, b| a.name.cmp(&b.name));
     for tool in named {
-        text.push_str(&format!("\n{} {}", tool.name, tool.parameters));
+        digest.add_text(&tool.name).add_text(&tool.description).add_value(&tool.parameters);
     }
-    Digest::new().add_text(&text).short()
-}
-
-impl<S> ReAct<S> {
-    /// Sets the maximum number of turns. Default: 20.
-    #[must_use]
-    pub fn max_turns(mut self, turns: usize) -> Self {
-        self.limits.turns = turns;
-        self
-    }
-
-    /// Sets the number of tokens, of prompts and replies together, after which no turn begins. The last turn may
-    /// exceed it. Default: none.
-    #[must_use]
-    pub fn max_tokens(mut self, tokens: u64) -> Self {
-        self.limits.tokens = Some(tokens);
-        self
-    }
-
-    /// Sets the cost in US dollars after which no turn begins. The last turn may exceed it; turns at unknown prices do
-    /// not count. Default: none. For a limit that is never exceeded, run the agent in the scope of a
-    /// [`Budget`](dspy_core::lm::Budget).
-    #[must_use]
-    pub fn max_cost(mut self, cost_usd: f64) -> Self {
-        self.limits.cost_usd = Some(cost_usd);
-        self
-    }
-
-    /// Sets the number of equal turns in a row, with the same calls and the same results, that ends the run; 0 for
-    /// none. Default: 3.
-    #[must_use]
-    pub fn max_repeats(mut self, turns: usize) -> Self {
-        self.limits.repeats = turns;
-        self
-    }
-
-    /// Sets the maximum number of tools that run at a time. Default: 8.
-    #[must_use]
-    pub fn concurrency(mut self, tools: usize) -> Self {
-        self.limits.concurrency = tools.max(1);
-        self
-    }
-
-    /// Sets the time after which a tool is stopped. Default: two minutes.
-    #[must_use]
-    pub fn tool_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.tool_time = timeout;
-        self
-    }
-
-    /// Sets the size in bytes beyond which a result loses its middle. Default: 20,000.
-    #[must_use]
-    pub fn max_result_bytes(mut self, bytes: usize) -> Self {
-        self.limits.result_bytes = bytes;
-        self
-    }
-
-    /// Sets the size of the model's context window in tokens. When a prompt reaches three quarters of it, the log is
-    /// shortened before the next turn. Default: unknown, so that it is shortened only after an error of the endpoint.
-    #[must_use]
-    pub fn context_tokens(mut self, tokens: u64) -> Self {
-        self.context_tokens = Some(tokens);
-        self
-    }
-
-    /// Sets the model that summarises old turns. Default: that of the agent.
-    #[must_use]
-    pub fn summarizer_lm(mut self, lm: Lm) -> Self {
-        self.summarizer.set_lm(lm);
-        self
-    }
-
-    /// Returns the tools.
-    pub fn tools(&self) -> &[Tool] {
-        &self.tools
-    }
+    digest.short()
 }
 
 impl<S: Signature> Module for ReAct<S> {
@@ -369,11 +327,40 @@ impl<S: Signature> Module for ReAct<S> {
     type Output = S::Output;
 
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
-        let mut state = Box::new(AgentState::new(self.digest.to_string(), input.to_values()?));
-        match self.advance(&mut state, Vec::new()).await? {
-            Some(prediction) => Ok(prediction),
-            None => Err(Error::other(ApprovalNeeded { state })),
+        let (mut state, decisions, slot) = match Standing::current() {
+            Standing::Alone => (self.begin(input.to_values()?), Vec::new(), None),
+            Standing::Held(slot) => match slot.resumed() {
+                None => (self.begin(input.to_values()?), Vec::new(), Some(slot)),
+                Some(Resumed { state, decisions }) => {
+                    if let Err(error) = state.check(&self.digest, &decisions) {
+                        slot.hold(Held::Refused(state, error.clone()));
+                        return Err(error.into());
+                    }
+                    (state, decisions, Some(slot))
+                }
+            },
+            Standing::Unheld(tool) => {
+                let tools = self.tools.iter().filter(|tool| tool.may_need_approval());
+                let tools: Vec<_> = tools.map(|tool| tool.name().to_owned()).collect();
+                if !tools.is_empty() {
+                    return Err(Error::other(ApprovalUnavailable::new(tool, tools)));
+                }
+                let mut state = self.begin(input.to_values()?);
+                let ended = self.advance(&mut state, Vec::new(), false).await?;
+                return ended.ok_or_else(|| Error::other(ApprovalNeeded { state }));
+            }
+        };
+        if let Some(prediction) = self.advance(&mut state, decisions, true).await? {
+            return Ok(prediction);
         }
+        if let Some(slot) = slot {
+            slot.hold(Held::Waiting(state.clone()));
+        }
+        Err(Error::other(ApprovalNeeded { state }))
+    }
+
+    fn pauses(&self) -> bool {
+        true
     }
 }
 
@@ -398,7 +385,7 @@ impl<S: Signature> Module for Part<'_, S> {
     type Output = Result<S::Output, Paused>;
 
     async fn forward(&self, Started { mut state, decisions }: Started) -> Result<Prediction<Self::Output>> {
-        Ok(match self.agent.advance(&mut state, decisions).await {
+        Ok(match self.agent.advance(&mut state, decisions, true).await {
             Ok(Some(prediction)) => prediction.map(Ok),
             Ok(None) => Prediction::new(Err(Paused { state, error: None })),
             Err(error) => Prediction::new(Err(Paused { state, error: Some(error) })),

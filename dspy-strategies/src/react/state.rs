@@ -1,20 +1,27 @@
 //! The state of a run, and the decisions that it can wait for.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use dspy_core::lm::Usage;
 use dspy_core::predict::Prediction;
 use dspy_core::signature::Values;
 use dspy_core::tools::ToolCall;
-use dspy_core::types::{Observation, Trajectory, Turn};
-use dspy_core::{Error, Result};
-use serde::{Deserialize, Serialize};
+use dspy_core::types::Trajectory;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::FINISH;
+use super::account::Spent;
 use super::compaction::View;
+use super::errors::ResumeError;
 
 /// The version of the form of a saved state.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Separates the ids of calls in the id of a call of an inner agent.
+pub(super) const INSIDE: char = '/';
 
 /// The result of a run of an agent.
 #[derive(Debug)]
@@ -28,11 +35,15 @@ pub enum Outcome<O> {
 
 /// The state of a run: a value that can be stored, and resumed by another process.
 ///
-/// It has the inputs, the whole log and what was spent, but neither tools nor models nor keys: those are the agent's.
+/// It has the inputs, the whole log, what was spent and the states of inner agents that wait, but neither tools nor
+/// models nor keys: those are the agent's. A stored state of another version, or one whose parts contradict one another,
+/// cannot be read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct AgentState {
     version: u32,
+    /// The id of the run.
+    pub(super) run: String,
     /// A digest of the signature and the tools of the agent.
     pub(super) agent: String,
     pub(super) inputs: Values,
@@ -40,33 +51,111 @@ pub struct AgentState {
     pub(super) view: View,
     /// The number of turns so far, unreadable replies included.
     pub(super) turns: usize,
-    pub(super) usage: Usage,
+    pub(super) spent: Spent,
     /// The number of prompt tokens of the latest turn.
     pub(super) prompt_tokens: u64,
+    /// The calls of the last turn that wait, by their id. All others have a result, or are `finish`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) pending: BTreeMap<String, Pending>,
+}
+
+/// The reason why a call waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Pending {
+    /// A decision about it.
+    Decision,
+    /// Decisions about calls of the agent inside the tool.
+    Agent(Box<AgentState>),
+}
+
+impl Serialize for AgentState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AgentState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 impl AgentState {
-    pub(super) fn new(agent: String, inputs: Values) -> Self {
+    pub(super) fn new(run: String, agent: String, inputs: Values) -> Self {
         AgentState {
             version: VERSION,
+            run,
             agent,
             inputs,
             log: Trajectory::default(),
             view: View::default(),
             turns: 0,
-            usage: Usage::default(),
+            spent: Spent::default(),
             prompt_tokens: 0,
+            pending: BTreeMap::new(),
         }
     }
 
-    /// Returns the calls that wait for a decision.
+    /// Reads a state from JSON. The same as with `serde_json`, but with a typed error.
+    ///
+    /// ```
+    /// use dspy_strategies::{AgentState, ResumeError};
+    ///
+    /// let error = AgentState::from_json(r#"{"version": 1}"#).unwrap_err();
+    /// assert!(matches!(error, ResumeError::Version { found: 1, .. }));
+    /// ```
+    ///
+    /// # Errors
+    /// If the text is no state ([`ResumeError::Damaged`]) or one of another version ([`ResumeError::Version`]).
+    pub fn from_json(text: &str) -> Result<Self, ResumeError> {
+        let value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        Self::read(value)
+    }
+
+    fn read(value: Value) -> Result<Self, ResumeError> {
+        let found = value.get("version").and_then(Value::as_u64).and_then(|found| u32::try_from(found).ok());
+        match found {
+            None => return Err(damaged("it has no version")),
+            Some(VERSION) => {}
+            Some(found) => return Err(ResumeError::Version { found, known: VERSION }),
+        }
+        let state = Self::deserialize(value).map_err(|error| damaged(error.to_string()))?;
+        state.consistent()?;
+        Ok(state)
+    }
+
+    /// Returns the id of the run. It is random, and the same in all parts of the run; tools receive it as
+    /// [`ToolContext::run_id`](dspy_core::tools::ToolContext::run_id).
+    pub fn run_id(&self) -> &str {
+        &self.run
+    }
+
+    /// Returns the calls that wait for a decision: those of this agent, and those of agents inside its tools. The id of
+    /// the latter is the path of calls to it, such as `call_1_1/call_1_2`.
     pub fn waiting(&self) -> Vec<WaitingCall> {
-        let Some(turn) = self.log.turns.last() else { return Vec::new() };
-        let open = |call: &&ToolCall| {
+        let mut calls = Vec::new();
+        self.collect_waiting(&self.run, "", &mut calls);
+        calls
+    }
+
+    fn collect_waiting(&self, run: &str, path: &str, waiting: &mut Vec<WaitingCall>) {
+        let Some(turn) = self.log.turns.last() else { return };
+        for call in &turn.calls {
             let id = call.id.as_deref().unwrap_or_default();
-            call.name != super::FINISH && turn.result(id).is_none()
-        };
-        turn.calls.iter().filter(open).map(WaitingCall::of).collect()
+            match self.pending.get(id) {
+                None => {}
+                Some(Pending::Decision) => waiting.push(WaitingCall {
+                    run: run.to_owned(),
+                    id: format!("{path}{id}"),
+                    tool: call.name.clone(),
+                    arguments: call.arguments.clone(),
+                }),
+                Some(Pending::Agent(inner)) => {
+                    inner.collect_waiting(run, &format!("{path}{id}{INSIDE}"), waiting);
+                }
+            }
+        }
     }
 
     /// Returns all turns so far. No result is removed from it, whatever the model still sees.
@@ -74,31 +163,76 @@ impl AgentState {
         &self.log
     }
 
-    /// Returns the usage of the calls of all parts of the run so far.
+    /// Returns the usage of all parts of the run so far, including that of the programs inside its tools.
     pub fn usage(&self) -> Usage {
-        self.usage
+        self.spent.usage
+    }
+
+    /// Checks that every call has one result or waits, and that every result is of a call. Otherwise a call that has run
+    /// would run again.
+    fn consistent(&self) -> Result<(), ResumeError> {
+        let turns = self.log.turns.len();
+        let mut known = HashSet::new();
+        for (at, turn) in self.log.turns.iter().enumerate() {
+            let mut open = HashMap::new();
+            for call in &turn.calls {
+                let id = call.id.as_deref().unwrap_or_default();
+                if id.is_empty() || id.contains(INSIDE) || !known.insert(id) {
+                    return Err(damaged(format!("`{id}` is not the id of one call")));
+                }
+                open.insert(id, call);
+            }
+            for result in &turn.results {
+                if open.remove(result.id.as_str()).is_none() {
+                    return Err(damaged(format!(
+                        "`{}` is the id of a result, but not of its call",
+                        result.id
+                    )));
+                }
+            }
+            let last = at + 1 == turns;
+            let waits = |call: &ToolCall, id: &str| match self.pending.get(id) {
+                None => call.name == FINISH,
+                Some(Pending::Decision) => call.name != FINISH,
+                Some(Pending::Agent(inner)) => call.name != FINISH && !inner.waiting().is_empty(),
+            };
+            if let Some((id, _)) = open.iter().find(|(id, call)| !last || !waits(call, id)) {
+                return Err(damaged(format!("the call `{id}` has no result and does not wait")));
+            }
+            if last && let Some(id) = self.pending.keys().find(|id| !open.contains_key(id.as_str())) {
+                return Err(damaged(format!(
+                    "the call `{id}` waits, but has a result or is not of the last turn"
+                )));
+            }
+        }
+        if turns == 0 && !self.pending.is_empty() {
+            return Err(damaged("calls wait, but there are none"));
+        }
+        self.view.fits(turns).then_some(()).ok_or_else(|| damaged("more turns are hidden than there are"))
     }
 
     /// Checks that the state is of this agent and that the decisions are about its calls.
     pub(super) fn check(&self, agent: &str, decisions: &[Decision]) -> Result<(), ResumeError> {
-        if self.version != VERSION {
-            return Err(ResumeError::Version { found: self.version, known: VERSION });
-        }
         if self.agent != agent {
             return Err(ResumeError::OtherAgent);
         }
         let waiting = self.waiting();
-        for (at, Decision { call, .. }) in decisions.iter().enumerate() {
-            if decisions[..at].iter().any(|other| other.call.id == call.id) {
-                return Err(ResumeError::Twice { id: call.id.clone() });
+        let waiting: HashMap<_, _> = waiting.iter().map(|call| (call.id.as_str(), call)).collect();
+        let mut decided = HashSet::new();
+        for Decision { call, .. } in decisions {
+            let id = || call.id.clone();
+            if call.run != self.run {
+                let (decided, run) = (call.run.clone(), self.run.clone());
+                return Err(ResumeError::OtherRun { id: id(), decided, run });
             }
-            match waiting.iter().find(|waiting| waiting.id == call.id) {
-                None => return Err(ResumeError::NotWaiting { id: call.id.clone() }),
-                Some(waiting) if waiting != call => {
-                    return Err(ResumeError::OtherCall {
-                        decided: call.clone().into(),
-                        waiting: waiting.clone().into(),
-                    });
+            if !decided.insert(&call.id) {
+                return Err(ResumeError::Twice { id: id() });
+            }
+            match waiting.get(call.id.as_str()) {
+                None => return Err(ResumeError::NotWaiting { id: id() }),
+                Some(waiting) if *waiting != call => {
+                    let waiting = (*waiting).clone().into();
+                    return Err(ResumeError::OtherCall { decided: call.clone().into(), waiting });
                 }
                 Some(_) => {}
             }
@@ -107,11 +241,18 @@ impl AgentState {
     }
 }
 
+fn damaged(reason: impl Into<String>) -> ResumeError {
+    ResumeError::Damaged { reason: reason.into() }
+}
+
 /// A call that waits for a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WaitingCall {
-    /// The id of the call, unique in the run.
+    /// The id of the run.
+    pub run: String,
+    /// The id of the call, unique in the run. For a call of an agent inside a tool it begins with that of the tool:
+    /// `call_1_1/call_1_2`.
     pub id: String,
     /// The name of the tool.
     pub tool: String,
@@ -120,12 +261,7 @@ pub struct WaitingCall {
 }
 
 impl WaitingCall {
-    fn of(call: &ToolCall) -> Self {
-        let id = call.id.clone().unwrap_or_default();
-        WaitingCall { id, tool: call.name.clone(), arguments: call.arguments.clone() }
-    }
-
-    /// Approves this call of this tool with these arguments, and nothing else.
+    /// Approves this call of this tool with these arguments in this run, and nothing else.
     pub fn approve(&self) -> Decision {
         self.decide(Verdict::Approved)
     }
@@ -188,120 +324,38 @@ pub(super) enum Verdict {
     Failed(String),
 }
 
-/// The reason why a run cannot be resumed. Nothing has run.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ResumeError {
-    /// The state was saved in another form.
-    Version {
-        /// The version of the state.
-        found: u32,
-        /// The version that is read.
-        known: u32,
-    },
-    /// The state is of an agent with another signature or other tools.
-    OtherAgent,
-    /// A decision is about a call that does not wait for one.
-    NotWaiting {
-        /// The id of the call.
-        id: String,
-    },
-    /// A decision is about a call with another tool or other arguments than the one that waits under its id.
-    OtherCall {
-        /// The call that was decided on.
-        decided: Box<WaitingCall>,
-        /// The call that waits.
-        waiting: Box<WaitingCall>,
-    },
-    /// There are two decisions about one call.
-    Twice {
-        /// The id of the call.
-        id: String,
-    },
+/// Decisions about the calls of an agent and of the agents inside its tools, by the id of its call.
+#[derive(Debug, Default)]
+pub(super) struct Decisions {
+    own: HashMap<String, Verdict>,
+    inside: HashMap<String, Vec<Decision>>,
 }
 
-impl fmt::Display for ResumeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ResumeError::Version { found, known } => {
-                write!(f, "the state of the agent has the form {found}; this version of the library reads form {known}")
+impl Decisions {
+    pub(super) fn new(decisions: Vec<Decision>) -> Self {
+        let mut sorted = Decisions::default();
+        for Decision { mut call, verdict } in decisions {
+            match call.id.split_once(INSIDE) {
+                None => drop(sorted.own.insert(call.id, verdict)),
+                Some((outer, inner)) => {
+                    let outer = outer.to_owned();
+                    call.id = inner.to_owned();
+                    sorted.inside.entry(outer).or_default().push(Decision { call, verdict });
+                }
             }
-            ResumeError::OtherAgent => f.write_str(
-                "the state is of another agent: its signature, or the name or parameters of a tool, differ; resume it \
-                 with the agent that it was saved from",
-            ),
-            ResumeError::NotWaiting { id } => {
-                write!(f, "no call `{id}` waits for a decision; the calls that do are in `AgentState::waiting`")
-            }
-            ResumeError::OtherCall { decided, waiting } => {
-                write!(f, "the decision is about another call: {decided}; under this id waits {waiting}")
-            }
-            ResumeError::Twice { id } => write!(f, "there are two decisions about the call `{id}`"),
         }
+        sorted
     }
-}
 
-impl std::error::Error for ResumeError {}
-
-impl From<ResumeError> for Error {
-    fn from(error: ResumeError) -> Self {
-        Error::other(error)
+    /// Takes the decision about a call.
+    pub(super) fn about(&mut self, id: &str) -> Option<Verdict> {
+        self.own.remove(id)
     }
-}
 
-/// The error of an agent that was called as a module while calls wait for approval. It holds the state, to be resumed.
-#[derive(Debug, Clone)]
-pub struct ApprovalNeeded {
-    /// The state of the run.
-    pub state: Box<AgentState>,
-}
-
-impl fmt::Display for ApprovalNeeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting: Vec<_> = self.state.waiting().iter().map(ToString::to_string).collect();
-        write!(
-            f,
-            "calls wait for approval: {}; run the agent with `ReAct::run`, which returns its state, and continue it with \
-             `ReAct::resume`",
-            waiting.join(", ")
-        )
+    /// Takes the decisions about calls of the run inside a call.
+    pub(super) fn inside(&mut self, id: &str, run: &str) -> Vec<Decision> {
+        let mut decisions = self.inside.remove(id).unwrap_or_default();
+        decisions.iter_mut().for_each(|decision| run.clone_into(&mut decision.call.run));
+        decisions
     }
-}
-
-impl std::error::Error for ApprovalNeeded {}
-
-/// A run that ended with an error. The state holds what was done and paid; [`ReAct::resume`](super::ReAct::resume)
-/// continues it.
-#[derive(Debug)]
-pub struct RunError {
-    /// The state of the run.
-    pub state: Box<AgentState>,
-    /// The error.
-    pub source: Error,
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the agent stopped after {} turns", self.state.turns)
-    }
-}
-
-impl std::error::Error for RunError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
-impl From<RunError> for Error {
-    fn from(error: RunError) -> Self {
-        error.source
-    }
-}
-
-/// Inserts a result where its call stands among the calls of the turn.
-pub(super) fn insert_result(turn: &mut Turn, result: Observation) {
-    let place = |id: &str| turn.calls.iter().position(|call| call.id.as_deref() == Some(id));
-    let own = place(&result.id);
-    let at = turn.results.iter().position(|other| place(&other.id) > own);
-    turn.results.insert(at.unwrap_or(turn.results.len()), result);
 }
