@@ -11,16 +11,19 @@ use super::operation;
 use super::paths::{Named, Paths, PredictorRef};
 use super::trace::TraceScope;
 use super::{Event, EventKind};
+use crate::tools::ToolLayers;
 
 tokio::task_local! {
     static WATCHED: Watched;
 }
 
 /// The watchers of a task.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) trace: Option<Arc<TraceScope>>,
     pub(crate) events: Option<Arc<EventScope>>,
+    /// The layers around tools, which belong to the same tasks.
+    pub(crate) tools: Option<ToolLayers>,
 }
 
 impl Watched {
@@ -35,7 +38,11 @@ impl Watched {
 
     /// Returns these watchers, and those of `other` where there are none.
     pub(crate) fn or(self, other: Watched) -> Watched {
-        Watched { trace: self.trace.or(other.trace), events: self.events.or(other.events) }
+        Watched {
+            trace: self.trace.or(other.trace),
+            events: self.events.or(other.events),
+            tools: self.tools.or(other.tools),
+        }
     }
 
     pub(super) fn traced(self, trace: Arc<TraceScope>) -> Watched {

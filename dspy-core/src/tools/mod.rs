@@ -26,6 +26,7 @@ mod context;
 mod error;
 #[doc(hidden)]
 pub mod function;
+mod layer;
 mod output;
 pub(crate) mod text_calls;
 mod tool;
@@ -38,6 +39,8 @@ pub use calls::ToolResult;
 pub(crate) use check::check_calls;
 pub use context::ToolContext;
 pub use error::ToolError;
+pub(crate) use layer::ToolLayers;
+pub use layer::{NextTool, ToolFuture, ToolLayer, with_tool_layer};
 pub use output::{Json, ToolOutput};
 pub use tool::Tool;
 pub use value::ToolValue;

@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use super::check::read_arguments;
 use super::watch::watch_tool;
-use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue};
+use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue, layer};
 use crate::decode::Plan;
 use crate::lm::BoxFuture;
+use crate::observe::Watched;
 use crate::types::root_schema;
 use dspy_base::error::BoxError;
 
@@ -54,6 +55,8 @@ pub struct Tool {
     run: Arc<Run>,
     /// Whether a call with these arguments has to be approved by a person first.
     needs_approval: Option<Arc<NeedsApproval>>,
+    /// Whether a strategy that runs a program again runs the tool again.
+    always_runs: bool,
 }
 
 impl Tool {
@@ -158,7 +161,7 @@ impl Tool {
             Ok(_) => Err("its arguments are not a struct with named fields".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None }
+        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None, always_runs: false }
     }
 
     /// Requires that every call is approved before it runs, in agents that can wait for it. [`call`](Self::call) and
@@ -188,6 +191,20 @@ impl Tool {
     pub fn needs_approval(&self, arguments: &Value) -> bool {
         let Some(needed) = &self.needs_approval else { return false };
         catch_unwind(AssertUnwindSafe(|| needed(arguments))).unwrap_or(true)
+    }
+
+    /// Makes the tool run in every attempt of a strategy that repeats a part of a program and otherwise answers calls of
+    /// tools from the attempt before, as `Backtrack` does. For tools whose purpose is a change of something that one run
+    /// of the program has created, such as a list in which its `forward` collects results.
+    #[must_use]
+    pub fn without_replay(mut self) -> Self {
+        self.always_runs = true;
+        self
+    }
+
+    /// Returns whether the tool runs in every attempt; see [`without_replay`](Self::without_replay).
+    pub fn always_runs(&self) -> bool {
+        self.always_runs
     }
 
     /// Returns the description of the tool for models.
@@ -220,7 +237,15 @@ impl Tool {
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
     pub async fn call_with(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
-        watch_tool(self.name(), arguments, self.run(arguments, context)).await
+        let run = async {
+            match Watched::current().tools {
+                None => self.run(arguments, context).await,
+                Some(layers) => {
+                    layer::pass(layers, self, arguments, Box::pin(self.run(arguments, context))).await
+                }
+            }
+        };
+        watch_tool(self.name(), arguments, run).await
     }
 
     async fn run(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {

@@ -66,6 +66,7 @@ impl Submitted {
                 Ok(Value::Null)
             }
         })
+        .without_replay()
     }
 }
 
