@@ -147,7 +147,6 @@ fn the_files_are_up_to_date() {
     }
 }
 
-#[cfg(any())]
 #[tokio::test]
 async fn a_program_with_strategies_is_embedded() {
     let agents = include_optimized!(drift::Agents, "ui/drift/strategies.json");

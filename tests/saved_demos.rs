@@ -66,7 +66,7 @@ struct Order {
     #[output]
     number: BigInt,
     #[output]
-    code: Code<language::Rust>,
+    snippet: Code<language::Rust>,
     #[output]
     quotes: Citations,
     #[output]
@@ -92,7 +92,7 @@ fn row(index: usize) -> Order {
         receipt: "4".into(),
         mood: Mood::Bad { why: "It rains.".into() },
         number: "123456789012345678901234567890".parse().unwrap(),
-        code: "fn main() {}".into(),
+        snippet: "fn main() {}".into(),
         quotes: Citations::default(),
         next: None,
     }
@@ -138,7 +138,7 @@ fn outputs() -> Value {
     let next = json!([{"name": "look", "arguments": {"item": "tea"}}]);
     json!({
         "receipt": "4", "mood": {"Bad": {"why": "It rains."}}, "number": "123456789012345678901234567890",
-        "code": "fn main() {}", "quotes": [], "next": next,
+        "snippet": "fn main() {}", "quotes": [], "next": next,
     })
 }
 
@@ -151,8 +151,7 @@ fn reply(request: &Request, extra: &[(&str, &str)]) -> String {
     let mut answer = String::new();
     let mut put = |name: &str, value: &str| answer.push_str(&format!("[[ ## {name} ## ]]\n{value}\n\n"));
     let outputs = outputs();
-    // The outputs follow the inputs.
-    let asked = |name: &str| system.contains(&format!("`{name}`"));
+    let asked = |name: &str| system.contains(&format!("[[ ## {name} ## ]]"));
     if asked("tool_calls") {
         let look = json!([{"name": "look", "arguments": {"item": "tea"}}, {"name": "fail", "arguments": {}}]);
         let call = json!([{"name": "finish", "arguments": outputs}]);
