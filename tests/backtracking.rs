@@ -8,7 +8,7 @@ use dspy::lm::Request;
 use dspy::prelude::*;
 use dspy::program::{Settings, spawn};
 use dspy::strategies::{Assert, Backtrack, ReAct, Suggest};
-use dspy::tools::{Json, Tool, ToolCall, ToolCalls, ToolValue};
+use dspy::tools::{Json, Tool, ToolCall, ToolCalls, ToolContext, ToolValue};
 use dspy::types::Image;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
@@ -219,7 +219,7 @@ impl Own {
                     let url = format!("https://example.org/{}.png", log.add(item));
                     async move { Json(("see", Image::from_url(url).unwrap())) }
                 });
-                let value: ToolValue = photo.call_with(&arguments("cat"), Default::default()).await.unwrap();
+                let value: ToolValue = photo.call_with(&arguments("cat"), ToolContext::new()).await.unwrap();
                 format!("{:?} {:?}", value.parts(), value.value())
             }
             Mode::Nested => {

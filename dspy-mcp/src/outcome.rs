@@ -125,7 +125,7 @@ fn media(block: &ContentBlock, left: &mut usize) -> Option<Result<Piece, String>
     if media.is_ok() {
         *left = rest;
     }
-    Some(media.map_err(|error| shorten(&error.to_string(), 200).to_string()))
+    Some(media.map_err(|error| shorten(&error.to_string(), 200).to_owned()))
 }
 
 #[derive(Clone, Copy)]

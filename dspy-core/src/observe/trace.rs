@@ -126,7 +126,27 @@ impl HeldTrace {
     }
 }
 
-/// The trace of the task while it runs; for strategies that have to know which predictors what they see can depend on.
+/// The trace of a task while it runs, for strategies that have to know what a call can depend on.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// use dspy_core::predict::DynPredict;
+/// use dspy_core::program::{Module, RunningTrace, hold_trace};
+/// use dspy_core::signature::Values;
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let program = DynPredict::new("question -> answer".parse()?)
+///     .with_lm(Lm::scripted(["[[ ## answer ## ]]\nyes"]));
+/// let question = Values::from_iter([("question".to_owned(), "Is it?".into())]);
+/// let (ended, steps) = hold_trace(async {
+///     let trace = RunningTrace::current();
+///     program.call(question).await?;
+///     Ok::<_, dspy_core::Error>(trace.map(|trace| trace.ended().len()))
+/// })
+/// .await;
+/// steps.keep();
+/// assert_eq!(ended?, Some(1));
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct RunningTrace(Arc<TraceScope>);
 

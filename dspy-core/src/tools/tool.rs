@@ -196,6 +196,19 @@ impl Tool {
     /// Makes the tool run in every attempt of a strategy that repeats a part of a program and otherwise answers calls of
     /// tools from the attempt before, as `Backtrack` does. For tools whose purpose is a change of something that one run
     /// of the program has created, such as a list in which its `forward` collects results.
+    ///
+    /// ```
+    /// # use dspy_core::tools::Tool;
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Note { text: String }
+    /// let (found, notes) = std::sync::mpsc::channel();
+    /// let note = Tool::new("note", "Keeps a note.", move |Note { text }: Note| {
+    ///     let kept = found.send(text).map_err(|error| error.to_string());
+    ///     async move { kept }
+    /// });
+    /// assert!(note.without_replay().always_runs());
+    /// # drop(notes);
+    /// ```
     #[must_use]
     pub fn without_replay(mut self) -> Self {
         self.always_runs = true;
