@@ -1,5 +1,6 @@
 //! Watchers of a running task: a stream of events, a trace.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use super::operation;
 use super::paths::{Named, Paths, PredictorRef};
 use super::trace::TraceScope;
 use super::{Event, EventKind};
-use crate::tools::ToolLayers;
 
 tokio::task_local! {
     static WATCHED: Watched;
@@ -22,8 +22,8 @@ tokio::task_local! {
 pub(crate) struct Watched {
     pub(crate) trace: Option<Arc<TraceScope>>,
     pub(crate) events: Option<Arc<EventScope>>,
-    /// The layers around tools, which belong to the same tasks.
-    pub(crate) tools: Option<ToolLayers>,
+    /// The layers around tools, which belong to the same tasks. Their type is that of another module.
+    pub(crate) tools: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Watched {

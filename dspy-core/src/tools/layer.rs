@@ -56,7 +56,7 @@ pub trait ToolLayer: Send + Sync + 'static {
 }
 
 /// The layers around the tools of a task, the innermost first.
-pub(crate) type ToolLayers = Arc<[Arc<dyn ToolLayer>]>;
+pub(super) type ToolLayers = Arc<Vec<Arc<dyn ToolLayer>>>;
 
 /// The rest of the way of a call: the outer layers, then the tool.
 pub struct NextTool<'a> {
@@ -87,7 +87,7 @@ impl<'a> NextTool<'a> {
 
     fn go(self) -> ToolFuture<'a> {
         let Some(layer) = self.layers.get(self.inside.len()).cloned() else {
-            let watched = Watched { tools: Some(self.inside.into()), ..Watched::current() };
+            let watched = Watched { tools: Some(Arc::new(self.inside)), ..Watched::current() };
             return Box::pin(watched.enter(self.run));
         };
         let (tool, arguments) = (self.tool, self.arguments);
@@ -107,11 +107,21 @@ pub fn with_tool_layer<F: Future>(layer: Arc<dyn ToolLayer>, future: F) -> impl 
     let made_in = Watched::current();
     lazy(move |_| {
         let watched = Watched::current().or(made_in);
-        let outer = watched.tools.iter().flat_map(|layers| layers.iter().cloned());
-        let tools: ToolLayers = std::iter::once(layer).chain(outer).collect();
-        Watched { tools: Some(tools), ..watched }.enter(future)
+        let outer = layers_of(&watched);
+        let outer = outer.iter().flat_map(|layers| layers.iter().cloned());
+        let tools: Vec<_> = std::iter::once(layer).chain(outer).collect();
+        Watched { tools: Some(Arc::new(tools)), ..watched }.enter(future)
     })
     .flatten()
+}
+
+fn layers_of(watched: &Watched) -> Option<ToolLayers> {
+    watched.tools.clone()?.downcast().ok()
+}
+
+/// Returns the layers of the current task, if there are any.
+pub(super) fn current_layers() -> Option<ToolLayers> {
+    layers_of(&Watched::current())
 }
 
 /// Runs a call through layers.

@@ -39,7 +39,6 @@ pub use calls::ToolResult;
 pub(crate) use check::check_calls;
 pub use context::ToolContext;
 pub use error::ToolError;
-pub(crate) use layer::ToolLayers;
 pub use layer::{NextTool, ToolFuture, ToolLayer, with_tool_layer};
 pub use output::{Json, ToolOutput};
 pub use tool::Tool;

@@ -16,7 +16,6 @@ use super::watch::watch_tool;
 use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue, layer};
 use crate::decode::Plan;
 use crate::lm::BoxFuture;
-use crate::observe::Watched;
 use crate::types::root_schema;
 use dspy_base::error::BoxError;
 
@@ -251,7 +250,7 @@ impl Tool {
     /// If the arguments do not fit, or the tool fails or panics.
     pub async fn call_with(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
         let run = async {
-            match Watched::current().tools {
+            match layer::current_layers() {
                 None => self.run(arguments, context).await,
                 Some(layers) => {
                     layer::pass(layers, self, arguments, Box::pin(self.run(arguments, context))).await
