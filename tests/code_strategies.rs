@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use dspy::lm::{BoxFuture, Budget, Request, ScriptedLm};
 use dspy::prelude::*;
 use dspy::strategies::{
-    CodeAct, CodeError, Execution, Interpreter, InterpreterError, ProgramOfThought, Rlm, Session,
+    Assert, Backtrack, CodeAct, CodeError, Execution, Interpreter, InterpreterError, ProgramOfThought, Rlm,
+    Session,
 };
+use dspy::tools::ToolSpec;
 use serde_json::Value;
 
 /// An interpreter of lines: `print TEXT`, `show VARIABLE`, `raise TEXT`, or `TOOL {json}`, whose result is printed.
@@ -281,4 +283,44 @@ async fn a_run_that_is_repeated_from_a_cache_has_the_same_prompts() {
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     rlm.call("x").await.unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 3, "the budget that the model sees is the same");
+}
+
+/// An agent that acts by code, and a predictor that is right the third time.
+#[module]
+#[derive(Clone)]
+struct Checked {
+    agent: CodeAct<Sum>,
+    check: Predict<Sum>,
+}
+
+impl Module for Checked {
+    type Input = SumInput;
+    type Output = SumOutput;
+    async fn forward(&self, input: SumInput) -> dspy::Result<Prediction<SumOutput>> {
+        let sum = self.agent.call(input).await?.sum;
+        let checked = self.check.call(vec![sum]).await?;
+        Assert::new(checked.sum == 3, "it is 3").of(&self.check).check()?;
+        Ok(checked)
+    }
+}
+
+#[tokio::test]
+async fn backtracking_runs_code_again_but_not_its_tools() {
+    let drawn = Arc::new(AtomicUsize::new(0));
+    let counted = drawn.clone();
+    let spec =
+        ToolSpec::new("draw", "Draws a number.", serde_json::json!({"type": "object", "properties": {}}));
+    let draw = Tool::from_spec(spec, move |_| {
+        let number = counted.fetch_add(1, Ordering::SeqCst) + 6;
+        async move { Ok(number.into()) }
+    });
+    let answer = |sum: u8| format!("[[ ## sum ## ]]\n{sum}");
+    let script = script_of([turn("draw {}\nsubmit {\"sum\": 6}"), answer(1), answer(2), answer(3)]);
+    let agent = CodeAct::<Sum>::new([draw], Lines::default()).unwrap();
+    let mut program = Backtrack::new(Checked { agent, check: Predict::new() });
+    program.set_lm(Lm::shared(script.clone()));
+    let output = program.call(vec![1]).await.unwrap();
+    // `submit` has run in each attempt; its outputs are the input of the predictor.
+    assert_eq!((output.sum, drawn.load(Ordering::SeqCst), script.requests().len()), (3, 1, 4));
+    assert!(text(&script.requests()[3]).contains("[6]"));
 }

@@ -136,6 +136,7 @@ fn the_files_are_up_to_date() {
         ("tests/embedded/desk.json", ProgramState::of(&optimized()).to_json()),
         ("tests/embedded/feel.json", ProgramState::of(&feel).to_json()),
         ("tests/ui/drift/saved.json", ProgramState::of(&drift::Desk::default()).to_json()),
+        ("tests/ui/drift/strategies.json", ProgramState::of(&drift::agents()).to_json()),
     ];
     for (path, now) in files {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -146,9 +147,24 @@ fn the_files_are_up_to_date() {
     }
 }
 
-/// The program of `ui/drift`, as it was before the drift.
+#[tokio::test]
+async fn a_program_with_strategies_is_embedded() {
+    let agents = include_optimized!(drift::Agents, "ui/drift/strategies.json");
+    let loaded = agents.apply_to(drift::agents()).unwrap();
+    assert_eq!(ProgramState::of(&loaded).predictors, ProgramState::of(&drift::agents()).predictors);
+    let demos: Vec<usize> =
+        loaded.named_predictors().iter().map(|(_, predictor)| predictor.demos().len()).collect();
+    assert!(demos.contains(&1), "the trajectory is a part of the file");
+}
+
+/// The programs of `ui/drift`, as they were before the drift.
 mod drift {
+    use dspy::lm::BoxFuture;
     use dspy::prelude::*;
+    use dspy::signature::{Demo, Values};
+    use dspy::strategies::{
+        Interpreter, InterpreterError, MultiChainComparison, ProgramOfThought, ReAct, Refine, Session,
+    };
 
     #[field_type]
     #[derive(Debug, Clone, PartialEq)]
@@ -173,5 +189,52 @@ mod drift {
     pub(crate) struct Desk {
         feel: ChainOfThought<Feel>,
         check: Predict<Feel>,
+    }
+
+    /// An interpreter that never runs.
+    #[derive(Debug)]
+    struct Absent;
+
+    impl Interpreter for Absent {
+        fn open(&self, _: Vec<Tool>) -> BoxFuture<'_, Result<Box<dyn Session>, InterpreterError>> {
+            Box::pin(async { Err(InterpreterError::new("absent")) })
+        }
+
+        fn guide(&self) -> &'static str {
+            "None."
+        }
+    }
+
+    #[module]
+    pub(crate) struct Agents {
+        agent: ReAct<Feel>,
+        refined: Refine<ChainOfThought<Feel>>,
+        code: ProgramOfThought<Feel>,
+        compared: MultiChainComparison<Feel>,
+    }
+
+    /// Strategies, of which the agent has a demonstration with a trajectory.
+    pub(crate) fn agents() -> Agents {
+        let mut agents = Agents {
+            agent: ReAct::new([]).unwrap(),
+            refined: Refine::new(ChainOfThought::new(), 2, |_: &FeelInput, _: &FeelOutput| 1.0),
+            code: ProgramOfThought::new(Absent).unwrap(),
+            compared: MultiChainComparison::new(2).unwrap(),
+        };
+        agents.for_each_predictor(|path, predictor| {
+            if path == "agent.react" {
+                let turn = serde_json::json!({"thought": "Look.", "note": "No tool was called."});
+                let values = [
+                    ("text", "Rain".into()),
+                    ("trajectory", serde_json::json!({"turns": [turn]})),
+                    ("next_thought", "So.".into()),
+                    ("tool_calls", serde_json::json!([{"name": "finish", "arguments": {"mood": "Bad"}}])),
+                ];
+                let values: Values =
+                    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                predictor.set_demos(vec![Demo::augmented(values)]);
+            }
+        });
+        agents
     }
 }

@@ -101,7 +101,7 @@ const CRATES: &[Crate] = &[
             ("retrieve", &["error"]),
             ("data", &["signature", "error"]),
             ("predictor", &["suggest", "signature", "observe", "adapter", "recovery", "error", "settings"]),
-            ("state", &["signature", "error", "predictor"]),
+            ("state", &["types", "signature", "error", "predictor"]),
             (
                 "program",
                 &[

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 #[cfg(feature = "http")]
 use dspy_core::lm::Secret;
-use dspy_core::tools::Tool;
+use dspy_core::tools::{Tool, ToolValue};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::outcome::Most;
 use crate::session::{Limits, Source, Way};
 use crate::{McpError, listing, outcome};
 
 /// A client of a server that offers tools. Clones share one session, which is opened by the first operation.
 ///
-/// Settings of the view (`prefix`, `only`, `call_timeout`, `max_result_bytes`) apply to the clone they are set on. Settings of the
+/// Settings of the view (`prefix`, `only`, `call_timeout`, `max_result_bytes`,
+/// `max_media_bytes`) apply to the clone they are set on. Settings of the
 /// connection (all others) make a separate session.
 ///
 /// ```no_run
@@ -35,7 +37,7 @@ pub struct McpClient {
     prefix: String,
     only: Option<Vec<String>>,
     call_timeout: Duration,
-    max_result_bytes: usize,
+    most: Most,
     /// A contradiction of the settings.
     problem: Option<String>,
 }
@@ -47,7 +49,7 @@ impl McpClient {
             prefix: String::new(),
             only: None,
             call_timeout: Duration::from_mins(1),
-            max_result_bytes: 256 * 1024,
+            most: Most { text: 256 * 1024, media: 4 * 1024 * 1024 },
             problem: None,
         }
     }
@@ -134,9 +136,16 @@ impl McpClient {
         self
     }
 
-    /// Sets the largest result of a call; 256 KiB by default. A larger one loses its middle.
+    /// Sets the largest text or structured content of a result; 256 KiB by default. A larger one loses its middle.
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
-        self.max_result_bytes = bytes;
+        self.most.text = bytes;
+        self
+    }
+
+    /// Sets the largest size of the images, audio and binary resources of a result together, before they are encoded;
+    /// 4 MiB by default. Those beyond it are described. [`max_message_bytes`](Self::max_message_bytes) limits them, too.
+    pub fn max_media_bytes(mut self, bytes: usize) -> Self {
+        self.most.media = bytes;
         self
     }
 
@@ -170,9 +179,9 @@ impl McpClient {
                 return Err(McpError::Duplicate { name: spec.name });
             }
             let (client, name) = (self.clone(), tool.name.clone());
-            tools.push(Tool::from_spec(spec, move |arguments| {
+            tools.push(Tool::from_spec_with_context(spec, move |arguments, _| {
                 let (client, name) = (client.clone(), name.clone());
-                async move { Ok(client.call(&name, arguments).await?) }
+                async move { Ok(client.call_with_media(&name, arguments).await?) }
             }));
         }
         Ok(tools)
@@ -196,6 +205,15 @@ impl McpClient {
     /// # Errors
     /// If the tool fails, the server cannot be reached or does not answer in time, or a limit is exceeded.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value, McpError> {
+        self.call_with_media(tool, arguments).await.map(ToolValue::into_value)
+    }
+
+    /// Does the same as [`call`](Self::call) and returns the result with the images, audio and files in it, as models see
+    /// it.
+    ///
+    /// # Errors
+    /// The same as those of [`call`](Self::call).
+    pub async fn call_with_media(&self, tool: &str, arguments: Value) -> Result<ToolValue, McpError> {
         self.ready()?;
         let arguments = match arguments {
             Value::Object(arguments) => arguments,
@@ -203,7 +221,7 @@ impl McpClient {
             _ => return Err(McpError::Settings { message: "the arguments of a tool are an object".into() }),
         };
         let result = self.source.call(tool, arguments, self.call_timeout).await?;
-        outcome::read(tool, result, self.max_result_bytes)
+        outcome::read(tool, result, self.most)
     }
 
     /// Ends the session of all clones once no call is in flight any more. The next operation opens another one.

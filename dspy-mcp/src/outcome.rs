@@ -1,40 +1,161 @@
 //! Results of tools as values, and values as results.
 
+use dspy_core::tools::ToolValue;
+use dspy_core::types::{Audio, File, Image, MediaError};
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::McpError;
 use crate::challenge::shorten;
 
+/// The largest parts of a result that are returned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    /// The bytes of its text or structured content.
+    pub(crate) text: usize,
+    /// The bytes of its media together.
+    pub(crate) media: usize,
+}
+
+/// A piece of a result, in the order of the server.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Piece {
+    Text(String),
+    Image(Image),
+    Audio(Audio),
+    File(File),
+}
+
+/// The result of a tool with structured content and media.
+#[derive(Serialize)]
+struct Both {
+    result: Value,
+    media: Vec<Piece>,
+}
+
 /// Converts the result of a tool to the value that a model reads: the structured content if there is one, otherwise text.
-/// Media are described.
-pub(crate) fn read(tool: &str, result: CallToolResult, most: usize) -> Result<Value, McpError> {
-    let is_media = |block: &ContentBlock| !matches!(block, ContentBlock::Text(_));
-    let failed = result.is_error == Some(true);
-    let text = |blocks: &[ContentBlock]| {
-        let shown: Vec<_> = blocks.iter().map(describe).collect();
-        clip(&shown.join("\n"), most)
-    };
-    if failed {
-        let message = match (text(&result.content), result.structured_content) {
-            (message, Some(value)) if message.is_empty() => clip(&value.to_string(), most),
+/// Images, audio and binary resources are media in their places; those that cannot be shown are described.
+pub(crate) fn read(tool: &str, result: CallToolResult, most: Most) -> Result<ToolValue, McpError> {
+    if result.is_error == Some(true) {
+        let described: Vec<_> = result.content.iter().map(|block| describe(block, None)).collect();
+        let message = match (clip(&described.join("\n"), most.text), result.structured_content) {
+            (message, Some(value)) if message.is_empty() => clip(&value.to_string(), most.text),
             (message, _) if message.is_empty() => "the tool failed without a message".to_owned(),
             (message, _) => message,
         };
         return Err(McpError::Tool { tool: tool.to_owned(), message });
     }
+    let unwritable =
+        |error: serde_json::Error| McpError::Tool { tool: tool.to_owned(), message: error.to_string() };
+    let mut left = most.media;
     let Some(value) = result.structured_content.filter(|value| !value.is_null()) else {
-        return Ok(Value::String(text(&result.content)));
+        let mut pieces = pieces(&result.content, &mut left);
+        if let [Piece::Text(text)] = &mut *pieces {
+            return Ok(clip(text, most.text).into());
+        }
+        if pieces.is_empty() {
+            return Ok("".into());
+        }
+        clip_all(&mut pieces, most.text);
+        return ToolValue::new(&pieces).map_err(unwritable);
     };
     let written = value.to_string();
-    let value = if written.len() > most { Value::String(clip(&written, most)) } else { value };
+    let value = if written.len() > most.text { Value::String(clip(&written, most.text)) } else { value };
+    let is_media = |block: &ContentBlock| !matches!(block, ContentBlock::Text(_));
     let media: Vec<_> = result.content.into_iter().filter(is_media).collect();
-    if media.is_empty() { Ok(value) } else { Ok(json!({"result": value, "media": text(&media)})) }
+    if media.is_empty() {
+        return Ok(value.into());
+    }
+    let mut media = pieces(&media, &mut left);
+    clip_all(&mut media, most.text);
+    ToolValue::new(&Both { result: value, media }).map_err(unwritable)
 }
 
-fn describe(block: &ContentBlock) -> String {
+/// Returns the blocks in their order. Blocks of text are on lines of their own, and neighbours are one piece.
+fn pieces(blocks: &[ContentBlock], left: &mut usize) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    for (index, block) in blocks.iter().enumerate() {
+        let (media, problem) = match media(block, left) {
+            Some(Ok(media)) => (Some(media), None),
+            Some(Err(problem)) => (None, Some(problem)),
+            None => (None, None),
+        };
+        let line = if index > 0 { "\n" } else { "" };
+        let text = match &media {
+            Some(_) => line.to_owned(),
+            None => line.to_owned() + &describe(block, problem.as_deref()),
+        };
+        match pieces.last_mut() {
+            Some(Piece::Text(before)) => before.push_str(&text),
+            _ if text.is_empty() => {}
+            _ => pieces.push(Piece::Text(text)),
+        }
+        pieces.extend(media);
+    }
+    pieces
+}
+
+/// Returns the media of a block, or the reason why it cannot be shown; `None` for any other block.
+fn media(block: &ContentBlock, left: &mut usize) -> Option<Result<Piece, String>> {
+    let (kind, of, base64): (Kind, &str, &str) = match block {
+        ContentBlock::Image(image) => (Kind::Image, &image.mime_type, &image.data),
+        ContentBlock::Audio(audio) => (Kind::Audio, &audio.mime_type, &audio.data),
+        ContentBlock::Resource(embedded) => match &embedded.resource {
+            ResourceContents::BlobResourceContents { mime_type, blob, .. } => {
+                let of = mime_type.as_deref().unwrap_or("application/octet-stream");
+                let class = of.split('/').next().unwrap_or_default().to_ascii_lowercase();
+                let kind = match class.as_str() {
+                    "image" => Kind::Image,
+                    "audio" => Kind::Audio,
+                    _ => Kind::File,
+                };
+                (kind, of, blob)
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let size = bytes(base64);
+    let Some(rest) = left.checked_sub(size) else {
+        return Some(Err("more than `max_media_bytes`".to_owned()));
+    };
+    let media = kind.read(&format!("data:{of};base64,{base64}"));
+    if media.is_ok() {
+        *left = rest;
+    }
+    Some(media.map_err(|error| shorten(&error.to_string(), 200).to_owned()))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Image,
+    Audio,
+    File,
+}
+
+impl Kind {
+    /// Checks the type and the encoding.
+    fn read(self, data: &str) -> Result<Piece, MediaError> {
+        match self {
+            Kind::Image => Image::from_url(data).map(Piece::Image),
+            Kind::Audio => Audio::from_url(data).map(Piece::Audio),
+            Kind::File => File::from_url(data).map(Piece::File),
+        }
+    }
+}
+
+/// Returns the size of the content.
+fn bytes(base64: &str) -> usize {
+    let padding = base64.len() - base64.trim_end_matches('=').len();
+    (base64.len() / 4 * 3).saturating_sub(padding.min(2))
+}
+
+fn describe(block: &ContentBlock, problem: Option<&str>) -> String {
     let media = |kind: &str, of: &str, base64: &str| {
-        format!("[{kind} of type {}, {} bytes]", shorten(of, 100), base64.len() / 4 * 3)
+        let problem = problem.map(|problem| format!(", not shown: {problem}")).unwrap_or_default();
+        format!("[{kind} of type {}, {} bytes{problem}]", shorten(of, 100), bytes(base64))
     };
     match block {
         ContentBlock::Text(text) => text.text.clone(),
@@ -54,6 +175,33 @@ fn describe(block: &ContentBlock) -> String {
             format!("[link to {}: {}]", shorten(&link.name, 200), shorten(&link.uri, 500))
         }
         _ => "[content of an unknown kind]".into(),
+    }
+}
+
+/// Shortens the texts so that they have at most `most` bytes together, beside the notes of what is missing.
+fn clip_all(pieces: &mut [Piece], most: usize) {
+    let length = |piece: &Piece| if let Piece::Text(text) = piece { text.len() } else { 0 };
+    let all: usize = pieces.iter().map(length).sum();
+    if all <= most {
+        return;
+    }
+    // The long ones are shortened first: each has an equal share of what the shorter ones leave.
+    let mut lengths: Vec<usize> = pieces.iter().map(length).filter(|length| *length > 0).collect();
+    lengths.sort_unstable();
+    let (mut left, mut share) = (most, 0);
+    for (index, length) in lengths.iter().enumerate() {
+        share = left / (lengths.len() - index);
+        if *length > share {
+            break;
+        }
+        left -= length;
+    }
+    for piece in pieces {
+        if let Piece::Text(text) = piece
+            && text.len() > share
+        {
+            *text = clip(text, share);
+        }
     }
 }
 
@@ -78,36 +226,75 @@ pub(crate) fn write(value: Value) -> CallToolResult {
 
 #[cfg(test)]
 mod tests {
+    use dspy_core::lm::Part;
+    use serde_json::json;
+
     use super::*;
 
+    const MOST: Most = Most { text: 100, media: 10 };
+
     #[test]
-    fn results_are_text_structure_and_descriptions() {
+    fn results_are_text_structure_and_media_in_their_order() {
         let text = |text: &str| ContentBlock::text(text);
         let image = ContentBlock::image("QUJDREVG", "image/png");
-        let read = |result| super::read("t", result, 100);
-        assert_eq!(read(CallToolResult::success(vec![text("a"), text("b")])).unwrap(), "a\nb");
-        assert_eq!(read(CallToolResult::success(vec![])).unwrap(), "");
-        assert_eq!(read(CallToolResult::structured(json!({"a": 1}))).unwrap(), json!({"a": 1}));
-        let described = "[image of type image/png, 6 bytes]";
-        assert_eq!(read(CallToolResult::success(vec![image.clone()])).unwrap(), described);
+        let read = |result| super::read("t", result, MOST);
+        assert_eq!(read(CallToolResult::success(vec![text("a"), text("b")])).unwrap().value(), "a\nb");
+        assert_eq!(read(CallToolResult::success(vec![])).unwrap().value(), "");
+        assert_eq!(*read(CallToolResult::structured(json!({"a": 1}))).unwrap().value(), json!({"a": 1}));
+        let form = json!({"image": "data:image/png;base64,QUJDREVG"});
+        let blocks = vec![text("a"), image.clone(), text("b"), text("c")];
+        let value = read(CallToolResult::success(blocks)).unwrap();
+        assert_eq!(*value.value(), json!(["a\n", form, "\nb\nc"]));
+        assert_eq!(value.parts().len(), 3);
         let mut both = CallToolResult::structured(json!([1]));
-        both.content.push(image);
-        assert_eq!(read(both).unwrap(), json!({"result": [1], "media": described}));
+        both.content.push(image.clone());
+        let both = read(both).unwrap();
+        assert_eq!(*both.value(), json!({"result": [1], "media": [form]}));
+        assert_eq!(both.parts().iter().filter(|part| matches!(part, Part::Media(_))).count(), 1);
         let error = read(CallToolResult::error(vec![text("no such city")])).unwrap_err();
         assert!(matches!(error, McpError::Tool { .. }) && error.to_string() == "no such city", "{error}");
+        let error = read(CallToolResult::error(vec![image])).unwrap_err();
+        assert_eq!(error.to_string(), "[image of type image/png, 6 bytes]");
+    }
+
+    #[test]
+    fn media_that_cannot_be_shown_are_described() {
+        let read = |blocks| super::read("t", CallToolResult::success(blocks), MOST).unwrap();
+        for (block, problem) in [
+            (ContentBlock::image("QUJDREVG", "text/html"), "no media type of an image"),
+            (ContentBlock::image("QUJDREVG", "image/png;base64,AAAA"), "media type"),
+            (ContentBlock::image("QUJD!EVG", "image/png"), "base64"),
+            (ContentBlock::image("QUJDREVGQUJDREVG", "image/png"), "max_media_bytes"),
+        ] {
+            let value = read(vec![block]);
+            assert!(value.parts().is_empty(), "{value:?}");
+            assert!(value.text().starts_with("[image of type "), "{value:?}");
+            assert!(value.text().contains(problem), "{value:?}");
+        }
+        // The limit is one for all media of a result.
+        let image = || ContentBlock::image("QUJDREVG", "image/png");
+        let value = read(vec![image(), image()]);
+        assert_eq!(value.parts().len(), 2);
+        assert!(value.text().contains("max_media_bytes"), "{value:?}");
+    }
+
+    #[test]
+    fn long_texts_around_media_lose_their_middle() {
+        let (long, short) = (ContentBlock::text("x".repeat(1000)), ContentBlock::text("short"));
+        let image = ContentBlock::image("QUJDREVG", "image/png");
+        let value = super::read("t", CallToolResult::success(vec![long, image, short]), MOST).unwrap();
+        assert!(value.text().len() < 200 && value.text().contains("bytes left out"), "{value:?}");
+        assert!(value.text().ends_with("\nshort"), "{value:?}");
     }
 
     #[test]
     fn large_results_lose_their_middle() {
         let long = format!("start{}end", "ü".repeat(10_000));
-        let Value::String(text) =
-            read("t", CallToolResult::success(vec![ContentBlock::text(long)]), 100).unwrap()
-        else {
-            panic!("no text")
-        };
+        let text = read("t", CallToolResult::success(vec![ContentBlock::text(long)]), MOST).unwrap();
+        let text = text.text();
         assert!(text.len() < 150 && text.starts_with("startü") && text.ends_with("üend"), "{text}");
         assert!(text.contains("bytes left out"), "{text}");
         let large = CallToolResult::structured(json!({"a": "x".repeat(1000)}));
-        assert!(read("t", large, 100).unwrap().as_str().is_some_and(|text| text.len() < 150));
+        assert!(read("t", large, MOST).unwrap().text().len() < 150);
     }
 }

@@ -6,7 +6,6 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
 use dspy_base::locks::MutexExt as _;
-use dspy_core::lm::with_layer;
 use dspy_core::predict::Prediction;
 use dspy_core::program::{HasPredictors, HasShape, Module, Trace, TraceStep, hold_trace, status};
 use dspy_core::signature::shape::Depth as DepthOf;
@@ -205,8 +204,11 @@ impl std::error::Error for ConstraintFailed {}
 /// A strategy that runs a program with constraints and backtracks when one does not hold: the responsible predictor is
 /// told what it returned and what was wrong with it, and tries again.
 ///
-/// Calls that another attempt would repeat are not made again: their replies are those of the attempt before. So what
-/// came before the responsible predictor costs nothing. After the last attempt an [`Assert`] that does not hold is the
+/// Calls that another attempt would repeat are not made again: their replies are those of the attempt before. Tools that
+/// were called before the responsible predictor returned are not run again either, whoever called them; their results
+/// and errors are those of the attempt before. So what came before the responsible predictor costs nothing and has no
+/// effect twice. Tools that are called later run again in each attempt: put constraints before effects. A tool that was
+/// stopped before it ended, such as by a time limit, runs again, too. After the last attempt an [`Assert`] that does not hold is the
 /// error of the call, and a [`Suggest`] is passed over. Only the returned attempt is in traces; an error of an
 /// assertion is that of a failed program, so that optimizers neither demonstrate nor prefer it.
 ///
@@ -288,7 +290,7 @@ where
             let program = advised.as_ref().unwrap_or(&self.module);
             let scope = Arc::new(Scope { exhausted: exhausted.clone(), failed: Mutex::default() });
             let call = SCOPE.scope(scope.clone(), program.call(input.clone()));
-            let (result, held) = hold_trace(with_layer(replay.attempt(), call)).await;
+            let (result, held) = hold_trace(replay.attempt(call)).await;
             let error = match result {
                 Ok(prediction) => {
                     held.keep();
@@ -310,7 +312,9 @@ where
                 made += 1;
                 status(format!("backtracking: {}", failed.message)).await;
                 let trace = held.trace();
-                if let Some(path) = failed.path(program, &trace) {
+                let path = failed.path(program, &trace);
+                replay.blame(path.as_deref());
+                if let Some(path) = path {
                     let last = trace.steps.iter().rev().find(|step| step.predictor == path);
                     let attempts = told.entry(path).or_default();
                     attempts.push(note(last, &failed.message));
@@ -322,6 +326,7 @@ where
                 held.keep();
                 return Err(error);
             } else {
+                replay.blame(None);
                 exhausted.insert(failed.place);
             }
         }

@@ -11,7 +11,7 @@ use dspy_core::{Error, Result};
 use futures_util::StreamExt as _;
 
 use crate::reward::rewarded;
-use crate::sampling::{Failures, Sampling};
+use crate::sampling::{Sampling, sampling_setters};
 use crate::visit::visits_fields;
 
 /// A strategy that runs a program several times and returns the output with the highest reward, the earliest of equals.
@@ -43,7 +43,6 @@ pub struct BestOfN<M: Module> {
     module: M,
     reward: SharedMetric<M::Input, M::Output>,
     threshold: Option<f64>,
-    max_failures: Option<usize>,
     sampling: Sampling,
 }
 
@@ -55,7 +54,7 @@ impl<M: Module<Input: Sync + 'static, Output: Sync + 'static>> BestOfN<M> {
         reward: impl Metric<M::Input, M::Output, K> + 'static,
     ) -> Self {
         let (reward, sampling) = (SharedMetric::new(reward), Sampling::new(samples));
-        BestOfN { module, reward, threshold: None, max_failures: None, sampling }
+        BestOfN { module, reward, threshold: None, sampling }
     }
 }
 
@@ -68,28 +67,9 @@ impl<M: Module> BestOfN<M> {
         self
     }
 
-    /// Sets the maximum number of samples in flight. The result does not depend on it; with a
-    /// [`threshold`](Self::threshold), the number of calls does.
-    #[must_use]
-    pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.sampling.concurrency = Some(concurrency);
-        self
-    }
-
-    /// Sets the temperature of all samples but the first, or `None` to leave it to the predictors. Default: 1.
-    #[must_use]
-    pub fn temperature(mut self, temperature: impl Into<Option<f64>>) -> Self {
-        self.sampling.temperature = temperature.into();
-        self
-    }
-
-    /// Sets the number of samples that may fail. Default: all but one. Failures of the endpoint or of the
-    /// configuration are errors of the whole call.
-    #[must_use]
-    pub fn max_failures(mut self, failures: usize) -> Self {
-        self.max_failures = Some(failures);
-        self
-    }
+    sampling_setters!(
+        "With a [`threshold`](Self::threshold), the number of calls does. Default: 16, or 1 with a threshold."
+    );
 }
 
 impl<M> Module for BestOfN<M>
@@ -102,7 +82,7 @@ where
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         let mut sampling = self.sampling;
         sampling.concurrency = sampling.concurrency.or(self.threshold.map(|_| 1));
-        let mut failures = Failures::new("BestOfN", sampling.count, self.max_failures);
+        let mut failures = sampling.failures("BestOfN");
         let mut best: Option<Sample<M::Output>> = None;
         let mut drawn = 0;
         let mut samples = pin!(sampling.in_order(|index| self.sample(sampling, &input, index)));
@@ -163,14 +143,8 @@ visits_fields! { [M: Module] BestOfN<M>, [Depth: DepthOf, M: Module + HasShape<D
 
 impl<M: Module + Clone> Clone for BestOfN<M> {
     fn clone(&self) -> Self {
-        let BestOfN { module, reward, threshold, max_failures, sampling } = self;
-        BestOfN {
-            module: module.clone(),
-            reward: reward.clone(),
-            threshold: *threshold,
-            max_failures: *max_failures,
-            sampling: *sampling,
-        }
+        let BestOfN { module, reward, threshold, sampling } = self;
+        BestOfN { module: module.clone(), reward: reward.clone(), threshold: *threshold, sampling: *sampling }
     }
 }
 

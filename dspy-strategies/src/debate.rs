@@ -182,7 +182,7 @@ visits_fields! {
     [S: Signature] Agent<S>,
     [Depth: DepthOf, S: Signature] {
         answer: ChainOfThought<S> => <ChainOfThought<S> as HasShape<Depth>>::SHAPE,
-        revise: Predict<S> => &ProgramShape::Predictor(None),
+        revise: Predict<S> => &ProgramShape::Predictor(S::FIELDS),
     }
 }
 

@@ -12,7 +12,7 @@ use dspy_core::{Error, Result};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::sampling::{Failures, Sampling};
+use crate::sampling::{Sampling, sampling_setters};
 use crate::visit::visits_fields;
 
 /// A strategy that compares several attempts at the outputs of a signature and answers from all of them.
@@ -49,7 +49,8 @@ impl<S: Signature> MultiChainComparison<S> {
     }
 
     /// Returns a program that draws the attempts from `module`, such as a
-    /// [`ChainOfThought`](dspy_core::predict::ChainOfThought), and compares them.
+    /// [`ChainOfThought`](dspy_core::predict::ChainOfThought), and compares them. Name the signature of the module, since
+    /// any module with these inputs and outputs is accepted.
     pub fn over<M>(self, module: M) -> ComparedChains<S, M>
     where
         M: Module<Input = S::Input, Output = S::Output>,
@@ -125,19 +126,7 @@ pub struct ComparedChains<S, M> {
 }
 
 impl<S, M> ComparedChains<S, M> {
-    /// Sets the maximum number of attempts in flight, which does not change the result. Default: 16.
-    #[must_use]
-    pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.sampling.concurrency = Some(concurrency);
-        self
-    }
-
-    /// Sets the temperature of all attempts but the first, or `None` to leave it to the predictors. Default: 1.
-    #[must_use]
-    pub fn temperature(mut self, temperature: impl Into<Option<f64>>) -> Self {
-        self.sampling.temperature = temperature.into();
-        self
-    }
+    sampling_setters!("Default: 16.");
 }
 
 impl<S, M> Module for ComparedChains<S, M>
@@ -150,7 +139,7 @@ where
 
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
         let sampling = self.sampling;
-        let mut failures = Failures::new("MultiChainComparison", sampling.count, None);
+        let mut failures = sampling.failures("MultiChainComparison");
         let mut attempts = Vec::with_capacity(sampling.count);
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);
@@ -174,7 +163,7 @@ where
 
 visits_fields! {
     [S: Signature] MultiChainComparison<S>,
-    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(None) }
+    [Depth: DepthOf, S: Signature] { predict: Predict<S> => &ProgramShape::Predictor(S::FIELDS) }
 }
 
 visits_fields! {

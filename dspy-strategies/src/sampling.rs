@@ -17,11 +17,18 @@ pub(crate) struct Sampling {
     pub(crate) temperature: Option<f64>,
     /// The maximum number of samples in flight.
     pub(crate) concurrency: Option<usize>,
+    /// The number of samples that may fail; by default all but one.
+    pub(crate) max_failures: Option<usize>,
 }
 
 impl Sampling {
     pub(crate) fn new(count: usize) -> Self {
-        Sampling { count: count.max(1), temperature: Some(1.0), concurrency: None }
+        Sampling { count: count.max(1), temperature: Some(1.0), concurrency: None, max_failures: None }
+    }
+
+    /// Returns the counter of the failures of a call.
+    pub(crate) fn failures(self, strategy: &'static str) -> Failures {
+        Failures::new(strategy, self.count, self.max_failures)
     }
 
     /// Draws the sample `index` and holds back its trace. Sample 0 is the call that would be made without a strategy.
@@ -121,3 +128,33 @@ impl std::error::Error for TooManyFailures {
         Some(&self.source)
     }
 }
+
+/// Defines the settings of a strategy with a field `sampling: Sampling`. `$doc` continues the description of `concurrency`.
+macro_rules! sampling_setters {
+    ($doc:literal) => {
+        /// Sets the maximum number of samples in flight. The result does not depend on it.
+        #[doc = $doc]
+        #[must_use]
+        pub fn concurrency(mut self, concurrency: usize) -> Self {
+            self.sampling.concurrency = Some(concurrency);
+            self
+        }
+
+        /// Sets the temperature of all samples but the first, or `None` to leave it to the predictors. Default: 1.
+        #[must_use]
+        pub fn temperature(mut self, temperature: impl Into<Option<f64>>) -> Self {
+            self.sampling.temperature = temperature.into();
+            self
+        }
+
+        /// Sets the number of samples that may fail. Default: all but one. Failures of the endpoint or of the
+        /// configuration are errors of the whole call.
+        #[must_use]
+        pub fn max_failures(mut self, failures: usize) -> Self {
+            self.sampling.max_failures = Some(failures);
+            self
+        }
+    };
+}
+
+pub(crate) use sampling_setters;

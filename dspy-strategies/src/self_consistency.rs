@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::majority::{agreement, majority};
-use crate::sampling::{Failures, Sampling};
+use crate::sampling::{Sampling, sampling_setters};
 use crate::visit::visits_fields;
 
 type Key<O> = dyn Fn(&O) -> Option<String> + Send + Sync;
@@ -45,7 +45,6 @@ type Key<O> = dyn Fn(&O) -> Option<String> + Send + Sync;
 pub struct SelfConsistency<M: Module> {
     module: M,
     key: Arc<Key<M::Output>>,
-    max_failures: Option<usize>,
     sampling: Sampling,
 }
 
@@ -53,7 +52,7 @@ impl<M: Module<Output: Serialize>> SelfConsistency<M> {
     /// Creates the strategy: `samples` runs of `module`, at least one.
     pub fn new(module: M, samples: usize) -> Self {
         let key = Arc::new(|output: &M::Output| agreement(output));
-        SelfConsistency { module, key, max_failures: None, sampling: Sampling::new(samples) }
+        SelfConsistency { module, key, sampling: Sampling::new(samples) }
     }
 }
 
@@ -68,27 +67,7 @@ impl<M: Module> SelfConsistency<M> {
         self
     }
 
-    /// Sets the maximum number of samples in flight, which does not change the result. Default: 16.
-    #[must_use]
-    pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.sampling.concurrency = Some(concurrency);
-        self
-    }
-
-    /// Sets the temperature of all samples but the first, or `None` to leave it to the predictors. Default: 1.
-    #[must_use]
-    pub fn temperature(mut self, temperature: impl Into<Option<f64>>) -> Self {
-        self.sampling.temperature = temperature.into();
-        self
-    }
-
-    /// Sets the number of samples that may fail. Default: all but one. Failures of the endpoint or of the
-    /// configuration are errors of the whole call.
-    #[must_use]
-    pub fn max_failures(mut self, failures: usize) -> Self {
-        self.max_failures = Some(failures);
-        self
-    }
+    sampling_setters!("Default: 16.");
 }
 
 impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
@@ -97,7 +76,7 @@ impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
 
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         let sampling = self.sampling;
-        let mut failures = Failures::new("SelfConsistency", sampling.count, self.max_failures);
+        let mut failures = sampling.failures("SelfConsistency");
         let mut samples = Vec::new();
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);
@@ -126,13 +105,8 @@ visits_fields! { [M: Module] SelfConsistency<M>, [Depth: DepthOf, M: Module + Ha
 
 impl<M: Module + Clone> Clone for SelfConsistency<M> {
     fn clone(&self) -> Self {
-        let SelfConsistency { module, key, max_failures, sampling } = self;
-        SelfConsistency {
-            module: module.clone(),
-            key: key.clone(),
-            max_failures: *max_failures,
-            sampling: *sampling,
-        }
+        let SelfConsistency { module, key, sampling } = self;
+        SelfConsistency { module: module.clone(), key: key.clone(), sampling: *sampling }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The predictors of a strategy: those of its fields, under their names.
 
+use dspy_core::predict::Predict;
 use dspy_core::program::{HasPredictors, ProgramShape, Visitor, VisitorMut};
+use dspy_core::signature::Signature;
 
 /// A predictor in a field `predict`, as that of a `ChainOfThought`, for the paths of Python DSPy.
 #[derive(Clone)]
@@ -11,6 +13,12 @@ pub(crate) struct InPredict<P> {
 impl<P> InPredict<P> {
     pub(crate) const SHAPE: &'static ProgramShape =
         &ProgramShape::Fields(&[("predict", &ProgramShape::Predictor(None))]);
+}
+
+impl<S: Signature> InPredict<Predict<S>> {
+    /// The shape with the fields of the signature, whose types are then compared when a saved program is embedded.
+    pub(crate) const TYPED: &'static ProgramShape =
+        &ProgramShape::Fields(&[("predict", &ProgramShape::Predictor(S::FIELDS))]);
 }
 
 impl<P: HasPredictors> HasPredictors for InPredict<P> {

@@ -35,6 +35,6 @@ pub(crate) use operation::{Failure, ModuleCall, Operation, module, predictor, to
 pub(crate) use paths::{Named, PredictorRef};
 pub(crate) use scope::{NamedScope, leaf, register_copies};
 pub(crate) use trace::TraceScope;
-pub use trace::{HeldTrace, Trace, TraceStep, hold_trace, trace};
+pub use trace::{HeldTrace, RunningTrace, Trace, TraceStep, hold_trace, trace};
 pub use watch::status;
 pub(crate) use watch::{EventScope, Watched};

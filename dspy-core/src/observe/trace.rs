@@ -1,5 +1,6 @@
 //! Traces of programs: every predictor call with its path, inputs and outputs.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -125,9 +126,47 @@ impl HeldTrace {
     }
 }
 
+/// The trace of a task while it runs, for strategies that have to know what a call can depend on.
+///
+/// ```
+/// use dspy_core::lm::Lm;
+/// use dspy_core::predict::DynPredict;
+/// use dspy_core::program::{Module, RunningTrace, hold_trace};
+/// use dspy_core::signature::Values;
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let program = DynPredict::new("question -> answer".parse()?)
+///     .with_lm(Lm::scripted(["[[ ## answer ## ]]\nyes"]));
+/// let question = Values::from_iter([("question".to_owned(), "Is it?".into())]);
+/// let (ended, steps) = hold_trace(async {
+///     let trace = RunningTrace::current();
+///     program.call(question).await?;
+///     Ok::<_, dspy_core::Error>(trace.map(|trace| trace.ended().len()))
+/// })
+/// .await;
+/// steps.keep();
+/// assert_eq!(ended?, Some(1));
+/// # Ok::<(), dspy_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct RunningTrace(Arc<TraceScope>);
+
+impl RunningTrace {
+    /// Returns the innermost trace of the current task, such as that of [`hold_trace`].
+    pub fn current() -> Option<Self> {
+        Watched::current().trace.map(RunningTrace)
+    }
+
+    /// Returns the paths of the predictors of which a call has ended, also where its step is held back further inside.
+    pub fn ended(&self) -> Arc<BTreeSet<Arc<str>>> {
+        self.0.ended.lock_any().clone()
+    }
+}
+
 /// The collector of the steps of one trace.
 #[derive(Debug, Default)]
 pub(crate) struct TraceScope {
+    /// The predictors of which a call has ended.
+    ended: Mutex<Arc<BTreeSet<Arc<str>>>>,
     paths: Paths,
     next: AtomicU64,
     inner: Mutex<Inner>,
@@ -170,8 +209,16 @@ impl TraceScope {
     }
 
     pub(crate) fn record(&self, order: u64, predictor: PredictorRef, mut step: TraceStep) {
-        self.paths.of(predictor).as_ref().clone_into(&mut step.predictor);
-        let outer_paths = self.chain().skip(1).map(|scope| scope.paths.of(predictor)).collect();
+        let path_in = |scope: &TraceScope| {
+            let path = scope.paths.of(predictor);
+            let mut ended = scope.ended.lock_any();
+            if !ended.contains(&path) {
+                Arc::make_mut(&mut ended).insert(path.clone());
+            }
+            path
+        };
+        path_in(self).as_ref().clone_into(&mut step.predictor);
+        let outer_paths = self.chain().skip(1).map(path_in).collect();
         self.push(Recorded { order, outer_paths, step });
     }
 

@@ -1,5 +1,6 @@
 //! Watchers of a running task: a stream of events, a trace.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ tokio::task_local! {
 }
 
 /// The watchers of a task.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) trace: Option<Arc<TraceScope>>,
     pub(crate) events: Option<Arc<EventScope>>,
+    /// The layers around tools, which belong to the same tasks. Their type is that of another module.
+    pub(crate) tools: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Watched {
@@ -35,7 +38,11 @@ impl Watched {
 
     /// Returns these watchers, and those of `other` where there are none.
     pub(crate) fn or(self, other: Watched) -> Watched {
-        Watched { trace: self.trace.or(other.trace), events: self.events.or(other.events) }
+        Watched {
+            trace: self.trace.or(other.trace),
+            events: self.events.or(other.events),
+            tools: self.tools.or(other.tools),
+        }
     }
 
     pub(super) fn traced(self, trace: Arc<TraceScope>) -> Watched {

@@ -9,7 +9,9 @@ mod state;
 mod tool;
 mod walk;
 
-pub use crate::observe::{Event, EventKind, HeldTrace, Trace, TraceStep, hold_trace, status, trace};
+pub use crate::observe::{
+    Event, EventKind, HeldTrace, RunningTrace, Trace, TraceStep, hold_trace, status, trace,
+};
 pub use crate::recovery::Recovery;
 #[doc(hidden)]
 pub use crate::settings::inherit_unless_given;

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{StateError, python};
 use crate::predictor::Predictor;
-use crate::signature::{Demo, FieldSpec, Playbook, Role, SignatureSpec};
+use crate::signature::{Demo, FieldSpec, Native, Playbook, Role, SignatureSpec};
+use crate::types::Trajectory;
 use dspy_base::error::clipped;
 
 /// The name of the format and its version, written to every file.
@@ -280,6 +281,10 @@ impl PredictorState {
 fn fitting(field: &FieldSpec, value: &Value) -> Option<Value> {
     if value.is_null() || (field.is_text() && value.is_string()) {
         return Some(value.clone());
+    }
+    if field.native() == Some(Native::Trajectory) {
+        // Prompts describe it as the text that they show; its value is an object.
+        return Trajectory::is_form(value).then(|| value.clone());
     }
     let read = field.plan().ok()?.coerce(value.clone()).ok()?.value;
     (!is_flattened(value, &read)).then_some(read)

@@ -28,6 +28,7 @@ mod error;
 mod finite;
 #[doc(hidden)]
 pub mod function;
+mod layer;
 mod names;
 mod output;
 pub(crate) mod text_calls;
@@ -43,6 +44,7 @@ pub use context::ToolContext;
 #[doc(hidden)]
 pub use current::CurrentCall;
 pub use error::ToolError;
+pub use layer::{NextTool, ToolFuture, ToolLayer, with_tool_layer};
 pub use names::{ToolNameError, check_names};
 pub use output::{Json, ToolFailure, ToolOutput};
 pub use tool::Tool;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::check::read_arguments;
 use super::current::{Caller, CurrentCall};
 use super::watch::watch_tool;
-use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue};
+use super::{ToolContext, ToolError, ToolOutput, ToolSpec, ToolValue, layer};
 use crate::decode::Plan;
 use crate::lm::BoxFuture;
 use crate::types::root_schema;
@@ -57,6 +57,8 @@ pub struct Tool {
     needs_approval: Option<Arc<NeedsApproval>>,
     /// Whether the tool is a program that pauses.
     pauses: bool,
+    /// Whether a strategy that runs a program again runs the tool again.
+    always_runs: bool,
 }
 
 impl Tool {
@@ -161,7 +163,7 @@ impl Tool {
             Ok(_) => Err("its arguments are not a struct with named fields".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None, pauses: false }
+        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None, pauses: false, always_runs: false }
     }
 
     /// Requires that every call is approved before it runs, in agents that can wait for it. [`call`](Self::call) and
@@ -214,6 +216,33 @@ impl Tool {
         self.pauses
     }
 
+    /// Makes the tool run in every attempt of a strategy that repeats a part of a program and otherwise answers calls of
+    /// tools from the attempt before, as `Backtrack` does. For tools whose purpose is a change of something that one run
+    /// of the program has created, such as a list in which its `forward` collects results.
+    ///
+    /// ```
+    /// # use dspy_core::tools::Tool;
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Note { text: String }
+    /// let (found, notes) = std::sync::mpsc::channel();
+    /// let note = Tool::new("note", "Keeps a note.", move |Note { text }: Note| {
+    ///     let kept = found.send(text).map_err(|error| error.to_string());
+    ///     async move { kept }
+    /// });
+    /// assert!(note.without_replay().always_runs());
+    /// # drop(notes);
+    /// ```
+    #[must_use]
+    pub fn without_replay(mut self) -> Self {
+        self.always_runs = true;
+        self
+    }
+
+    /// Returns whether the tool runs in every attempt; see [`without_replay`](Self::without_replay).
+    pub fn always_runs(&self) -> bool {
+        self.always_runs
+    }
+
     /// Returns the description of the tool for models.
     pub fn spec(&self) -> &ToolSpec {
         &self.spec
@@ -244,7 +273,7 @@ impl Tool {
     /// # Errors
     /// If the arguments do not fit, or the tool fails or panics.
     pub async fn call_with(&self, arguments: &Value, context: ToolContext) -> Result<ToolValue, ToolError> {
-        watch_tool(self.name(), arguments, self.run(arguments, context, None)).await
+        self.layered(arguments, context, None).await
     }
 
     /// Does the same as [`call_with`](Self::call_with) for a caller that the program of the tool can find.
@@ -258,7 +287,24 @@ impl Tool {
         context: ToolContext,
         caller: Arc<dyn Any + Send + Sync>,
     ) -> Result<ToolValue, ToolError> {
-        watch_tool(self.name(), arguments, self.run(arguments, context, Some(caller))).await
+        self.layered(arguments, context, Some(caller)).await
+    }
+
+    /// Runs the tool through the layers of the task.
+    async fn layered(
+        &self,
+        arguments: &Value,
+        context: ToolContext,
+        caller: Option<Caller>,
+    ) -> Result<ToolValue, ToolError> {
+        let run = async {
+            let run = self.run(arguments, context, caller);
+            match layer::current_layers() {
+                None => run.await,
+                Some(layers) => layer::pass(layers, self, arguments, Box::pin(run)).await,
+            }
+        };
+        watch_tool(self.name(), arguments, run).await
     }
 
     async fn run(

@@ -136,6 +136,13 @@ impl Trajectory {
         Trajectory::deserialize(value).unwrap_or_default()
     }
 
+    /// Returns whether the value is the JSON form of a trajectory, with nothing else in it.
+    pub(crate) fn is_form(value: &Value) -> bool {
+        let known = |name: &String| name == "summary" || name == "turns";
+        value.as_object().is_some_and(|members| members.keys().all(known))
+            && Trajectory::deserialize(value).is_ok()
+    }
+
     /// Returns the turns as messages, with native tool calls.
     pub(crate) fn messages(&self) -> Vec<Message> {
         let mut messages = Vec::new();

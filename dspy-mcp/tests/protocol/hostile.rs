@@ -59,6 +59,17 @@ pub(super) fn serve(role: &str) {
             fine(request);
             fine(request);
         }),
+        "returns media" => raw(one, |request| {
+            let content = json!([
+                {"type": "text", "text": "see"},
+                {"type": "image", "data": "QUJDREVG", "mimeType": "image/png"},
+                {"type": "text", "text": "hear"},
+                {"type": "audio", "data": "QUJD", "mimeType": "audio/wav"},
+                {"type": "resource", "resource": {"uri": "file:///a.pdf", "mimeType": "application/pdf", "blob": "QUJD"}},
+                {"type": "image", "data": "QUJDREVG", "mimeType": "text/html"},
+            ]);
+            answer(request, json!({"content": content}));
+        }),
         "bad tools" => raw(
             listed(json!([
                 tool("good"),
@@ -277,4 +288,35 @@ async fn the_list_is_kept_until_it_changes() {
     assert_eq!(calls.lists(), 2);
     server.refresh().await.unwrap();
     assert_eq!(calls.lists(), 3);
+}
+
+#[tokio::test]
+async fn media_of_results_are_media_in_their_places() {
+    use dspy::lm::{MediaKind, Part};
+    use dspy::tools::ToolContext;
+
+    let (server, _calls) = server("returns media");
+    let tools = server.tools().await.unwrap();
+    let value = tools[0].call_with(&json!({}), ToolContext::new()).await.unwrap();
+    let shown = |part: &Part| match part {
+        Part::Text(text) => text.to_string(),
+        Part::Media(media) => format!("{:?}", media.kind),
+        other => panic!("{other:?}"),
+    };
+    let kind = |kind: MediaKind| format!("{kind:?}");
+    let parts: Vec<String> = value.parts().iter().map(shown).collect();
+    let [see, image, hear, audio, line, file, wrong] = &*parts else { panic!("{parts:?}") };
+    assert_eq!((see.as_str(), hear.as_str(), line.as_str()), ("see\n", "\nhear\n", "\n"));
+    let kinds = [MediaKind::Image, MediaKind::Audio, MediaKind::File].map(kind);
+    assert_eq!([image, audio, file].map(String::as_str), kinds.each_ref().map(String::as_str));
+    assert!(wrong.contains("[image of type text/html, 6 bytes, not shown"), "{wrong}");
+    assert_eq!(value.value()[1], json!({"image": "data:image/png;base64,QUJDREVG"}));
+
+    let small = server.max_media_bytes(5).tools().await.unwrap();
+    let value = small[0].call_with(&json!({}), ToolContext::new()).await.unwrap();
+    let text = value.text();
+    assert!(
+        text.contains("[image of type image/png, 6 bytes, not shown: more than `max_media_bytes`]"),
+        "{text}"
+    );
 }

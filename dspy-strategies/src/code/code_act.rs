@@ -155,7 +155,7 @@ visits_fields! {
     [S: Signature] CodeAct<S>,
     [Depth: DepthOf, S: Signature] {
         codeact: Predictor => &ProgramShape::Predictor(None),
-        extractor: InPredict<Predict<S>> => InPredict::<Predict<S>>::SHAPE,
+        extractor: InPredict<Predict<S>> => InPredict::<Predict<S>>::TYPED,
     }
 }
 

@@ -195,7 +195,7 @@ visits_fields! {
     [Depth: DepthOf, S: Signature] {
         code_generate: InPredict<Predictor> => InPredict::<Predictor>::SHAPE,
         code_regenerate: InPredict<Predictor> => InPredict::<Predictor>::SHAPE,
-        generate_output: InPredict<Predict<S>> => InPredict::<Predict<S>>::SHAPE,
+        generate_output: InPredict<Predict<S>> => InPredict::<Predict<S>>::TYPED,
     }
 }
 

@@ -68,6 +68,7 @@ impl Submitted {
                 Ok(Value::Null)
             }
         })
+        .without_replay()
     }
 }
 

@@ -405,7 +405,7 @@ visits_fields! {
     [S: Signature] ReAct<S>,
     [Depth: DepthOf, S: Signature] {
         react: Predictor => &ProgramShape::Predictor(None),
-        extract: InPredict<Predict<S>> => InPredict::<Predict<S>>::SHAPE,
+        extract: InPredict<Predict<S>> => InPredict::<Predict<S>>::TYPED,
     }
 }
 

@@ -82,8 +82,8 @@ const fn check_predictor(saved: &SavedPredictor, program: &ProgramShape, problem
             let mut at = 0;
             while at < saved.fields.len() {
                 let field = &saved.fields[at];
-                // A strategy may add outputs, never inputs.
-                if (field.declared || same(field.role, "input")) && !declares(fields, field.name) {
+                // A strategy may add fields. Loading compares those, too, when the program exists.
+                if field.declared && !declares(fields, field.name) {
                     let (path, kind) = (saved.path, field.kind);
                     let start = ["`", path, "`: the saved signature has the ", field.role, " `", field.name];
                     problems.item(&start);

@@ -276,6 +276,7 @@ impl Core {
                 }
             }
         })
+        .without_replay()
     }
 }
 

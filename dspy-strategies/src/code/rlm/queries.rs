@@ -62,7 +62,8 @@ impl Queries {
                     let answers = queries.ask(&arguments, vec![prompt]).await?;
                     Ok(answers.into_iter().next().map_or(Value::Null, Value::String))
                 }
-            }),
+            })
+            .without_replay(),
             Tool::from_spec(many, move |arguments: Value| {
                 let queries = batch.clone();
                 async move {
@@ -71,7 +72,8 @@ impl Queries {
                         prompts.map(|prompt| prompt.as_str().unwrap_or_default().to_owned()).collect();
                     Ok(queries.ask(&arguments, prompts).await?.into())
                 }
-            }),
+            })
+            .without_replay(),
         ]
     }
 
