@@ -63,7 +63,7 @@ pub(crate) fn word(execution: &Execution) -> &'static str {
         Err(CodeError::Output) => "output",
         Err(CodeError::Calls) => "calls",
         Err(CodeError::Recursion) => "recursion",
-        Err(CodeError::Crashed) => "crashed",
+        Err(CodeError::Crashed { .. }) => "crashed",
         Err(_) => "another",
     }
 }
