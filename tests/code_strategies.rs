@@ -273,7 +273,7 @@ async fn a_part_of_the_task_is_worked_on_one_level_deeper() {
     let requests = script.requests();
     assert!(text(&requests[0]).contains("rlm_query(task="));
     assert!(!text(&requests[1]).contains("rlm_query(task="), "the innermost level has no deeper one");
-    assert!(text(&requests[2]).contains("Output:\n\"two\""), "{}", text(&requests[2]));
+    assert!(text(&requests[2]).contains("Output:\n```\n\"two\"\n```"), "{}", text(&requests[2]));
 }
 
 #[tokio::test]
