@@ -158,6 +158,10 @@ impl tcp::Host for Host {
         if host != "dspy" || !matches!(port, CALL | INPUT | ANSWER) {
             return Err(tcp::TcpError::NotPermitted("there is no network".to_owned()));
         }
+        if port == ANSWER {
+            // Whatever code has left open, the interpreter can answer.
+            self.connections.clear();
+        }
         if self.connections.len() >= CONNECTIONS {
             return Err(tcp::TcpError::NotPermitted("too many connections".to_owned()));
         }
@@ -182,8 +186,12 @@ impl tcp::Host for Host {
         if connection.reply.is_none() {
             let (port, written) = (connection.port, std::mem::take(&mut connection.written));
             let reply = match port {
-                INPUT => std::mem::take(&mut self.input),
+                INPUT => {
+                    self.stdout.open(true);
+                    std::mem::take(&mut self.input)
+                }
                 ANSWER => {
+                    self.stdout.open(false);
                     self.answer = Some(written);
                     Vec::new()
                 }

@@ -24,6 +24,8 @@ pub(crate) struct Output {
 struct Printed {
     bytes: Vec<u8>,
     overflowed: bool,
+    /// Whether code runs. The interpreter itself prints complaints before and after.
+    open: bool,
 }
 
 impl Output {
@@ -39,9 +41,17 @@ impl Output {
         *self.printed() = Printed::default();
     }
 
+    /// Starts or ends to take what is printed.
+    pub(crate) fn open(&self, open: bool) {
+        self.printed().open = open;
+    }
+
     /// Appends up to the limit. Returns whether all of it fits.
     pub(crate) fn push(&self, bytes: &[u8]) -> bool {
         let mut printed = self.printed();
+        if !printed.open {
+            return true;
+        }
         let room = self.limit.saturating_sub(printed.bytes.len());
         printed.overflowed |= bytes.len() > room;
         printed.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);

@@ -283,6 +283,9 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Err(CodeError::Recursion),
         _ if host.refused => Err(CodeError::Memory),
+        Some(Trap::MemoryOutOfBounds) => {
+            crashed("it has left its memory, as when code or data is nested too deeply".to_owned())
+        }
         Some(Trap::UnreachableCodeReached) => crashed("it has aborted".to_owned()),
         Some(trap) => crashed(trap.to_string()),
         None => crashed("it has stopped".to_owned()),

@@ -178,7 +178,7 @@ json.loads('[' * 10 ** 6)
 eval('(' * 100_000 + ')' * 100_000)
 ## parentheses nested 150 deep: raised ok
 eval('(' * 150 + ')' * 150)
-## a sum of 100,000 terms: recursion
+## a sum of 100,000 terms: recursion crashed
 eval('+'.join(['1'] * 100_000))
 ## nested operators: raised memory recursion
 eval('-' * 1_000_000 + '1')
