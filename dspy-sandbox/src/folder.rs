@@ -46,7 +46,11 @@ impl Folder {
         let user = user(&path).map_err(|error| unusable(&error))?;
         for (level, folder) in path.ancestors().enumerate() {
             let problem = fs::symlink_metadata(folder)
-                .map(|found| if level == 0 { access::problem(&found, user) } else { access::above(&found, user) })
+                .map(
+                    |found| {
+                        if level == 0 { access::problem(&found, user) } else { access::above(&found, user) }
+                    },
+                )
                 .map_err(|error| unusable(&error))?;
             match problem {
                 Some(problem) if level == 0 => return Err(unusable(&problem)),

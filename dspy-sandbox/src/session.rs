@@ -182,7 +182,9 @@ impl PythonSession {
             return Err(InterpreterError::new(format!("`{name}` belongs to Python; use another name")));
         }
         if self.plan.tools.iter().any(|tool| tool.name() == name) {
-            return Err(InterpreterError::new(format!("`{name}` is a tool of the session; rename one of them")));
+            return Err(InterpreterError::new(format!(
+                "`{name}` is a tool of the session; rename one of them"
+            )));
         }
         let input = json!([name, value]).to_string().into_bytes();
         let bytes = input.len();
@@ -266,7 +268,9 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
         Broken::Timeout => return Err(CodeError::Timeout),
         _ if host.stdout.overflowed() => return Err(CodeError::Output),
         Broken::Answer if host.refused => return Err(CodeError::Memory),
-        Broken::Answer => return crashed("the code has changed what the interpreter needs to answer".to_owned()),
+        Broken::Answer => {
+            return crashed("the code has changed what the interpreter needs to answer".to_owned());
+        }
         Broken::Failed(error) => error,
     };
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {

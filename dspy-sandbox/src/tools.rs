@@ -89,13 +89,12 @@ impl Tools {
         let arguments =
             arguments.map(Value::Object).map_err(|message| json!({"error": message, "type": true}))?;
         if tool.needs_approval(&arguments) {
-            return Err(
-                json!({"error": format!("{name}() needs an approval, which code cannot wait for")}),
-            );
+            return Err(json!({"error": format!("{name}() needs an approval, which code cannot wait for")}));
         }
         match AssertUnwindSafe(tool.call(&arguments)).catch_unwind().await {
-            Ok(Ok(value)) => strict::write(&value, self.max_bytes)
-                .map_err(|problem| json!({"error": format!("the result of {name}() is too large: {problem}")})),
+            Ok(Ok(value)) => strict::write(&value, self.max_bytes).map_err(
+                |problem| json!({"error": format!("the result of {name}() is too large: {problem}")}),
+            ),
             Ok(Err(error)) => {
                 let message = error.to_string();
                 Err(json!({"error": &message[..message.floor_char_boundary(10_000)]}))

@@ -130,7 +130,9 @@ fn folders_above_must_not_let_others_replace_it() {
         let opened = Folder::open(Some(&path)).map(drop).map_err(|error| error.to_string());
         match part {
             None => assert_eq!(opened, Ok(())),
-            Some(part) => assert!(opened.as_ref().is_err_and(|told| told.contains(part)), "{name}: {opened:?}"),
+            Some(part) => {
+                assert!(opened.as_ref().is_err_and(|told| told.contains(part)), "{name}: {opened:?}")
+            }
         }
         set_mode(&above.join(name), 0o700);
     }

@@ -98,7 +98,9 @@ pub(super) fn check_tools(tools: &[Tool], reserved: &[&str], spec: &SignatureSpe
     for (at, tool) in tools.iter().enumerate() {
         let name = tool.name();
         if reserved.contains(&name) {
-            return Err(Error::other(format!("no tool may be named `{name}`, which the strategy adds; rename it")));
+            return Err(Error::other(format!(
+                "no tool may be named `{name}`, which the strategy adds; rename it"
+            )));
         }
         if tools[..at].iter().any(|other| other.name() == name) {
             return Err(Error::other(format!("two tools are named `{name}`; rename one")));
