@@ -1,6 +1,6 @@
 //! The folder of prepared interpreters: what is in it becomes code of this process.
 //!
-//! On Unix, everything from the folder down belongs to the user and nobody else can write to it; no folder above it lets
+//! On Unix, everything from the folder down belongs to the user and no other user can write to it; no folder above it lets
 //! others replace it. Files carry a digest, so that damage is noticed.
 
 use std::ffi::OsString;
@@ -67,7 +67,7 @@ impl Folder {
         &self.0
     }
 
-    /// Reads a file, if nobody else can write to it and its contents have the digest that it starts with.
+    /// Reads a file, if no other user can write to it and its contents have the digest that it starts with.
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         let path = self.0.join(name);
         let found = fs::symlink_metadata(&path).ok()?;

@@ -152,7 +152,7 @@ impl<'f> Native<'f> {
         Ok(Native { folder, list: format!("{name}.list"), name })
     }
 
-    /// Returns whether there is what the compiler has put there, and nobody else could write to it.
+    /// Returns whether there is what the compiler has put there, and no other user could write to it.
     fn is_sound(&self) -> bool {
         let listed = self.folder.read(&self.list);
         listed.is_some() && listed == self.folder.contents(&self.name).map(String::into_bytes)

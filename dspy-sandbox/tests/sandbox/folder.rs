@@ -1,4 +1,4 @@
-//! The folder of the prepared interpreter: nobody else can put code into it, and damage is noticed.
+//! The folder of the prepared interpreter: no other user can put code into it, and damage is noticed.
 
 #![cfg(unix)]
 
