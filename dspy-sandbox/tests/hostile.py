@@ -387,7 +387,7 @@ import no_such_module
 'x' * 20_000_000
 ## deep value of a tool: raised
 deep()
-## list that a tool returns without end: raised
+## list of a tool with too many items: raised timeout
 flood_of_lists()
 ## deep value: ok
 x = []

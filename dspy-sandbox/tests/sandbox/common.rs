@@ -21,7 +21,7 @@ pub(crate) fn tools() -> Vec<Tool> {
         Tool::new("echo", "Returns the value.", |Echo { value }: Echo| async move { Json(value) }),
         Tool::new("flood", "Returns too much.", |_: Nothing| async move { "x".repeat(20_000_000) }),
         Tool::new("flood_of_lists", "Returns too many lists.", |_: Nothing| async move {
-            Json(Value::from(vec![Value::Array(Vec::new()); 1_000_000]))
+            Json(Value::from(vec![Value::Array(Vec::new()); 400_000]))
         }),
         Tool::new("deep", "Returns what is nested too deeply.", |_: Nothing| async move {
             Json((0..1_000).fold(Value::Null, |value, _| Value::Array(vec![value])))
