@@ -10,7 +10,7 @@ use tokio::time::Sleep;
 /// The real time after which code ends in any case, as a multiple of its limit.
 const MOST: u32 = 10;
 /// The longest time that the timer waits at once.
-const LONGEST: Duration = Duration::from_secs(86_400);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// A future that ends after a time: the time in which it is polled, or waits for something. The time that it waits for a
 /// turn does not count, so that code which computes beside much other code has as much time as alone. Its real time is
