@@ -40,7 +40,7 @@ pub(crate) struct Host {
     pub(crate) stdout: Output,
     /// The bytes that the interpreter reads next.
     input: Vec<u8>,
-    /// What the interpreter has answered.
+    /// The answer of the interpreter.
     answer: Option<Vec<u8>>,
     connections: HashMap<u32, Connection>,
     last: u32,

@@ -1,4 +1,4 @@
-//! What code prints: through Python's streams, or past them through the system's.
+//! The output of code: through Python's streams, or past them through the system's.
 
 use std::io;
 use std::pin::Pin;

@@ -53,10 +53,10 @@ enum Broken {
     Answer,
 }
 
-/// What a run of code came to.
+/// The end of a run of code.
 struct Ended {
     outcome: Result<Value, CodeError>,
-    /// Why the value of the last line is not shown.
+    /// The reason why the value of the last line is not shown.
     note: Option<String>,
 }
 
