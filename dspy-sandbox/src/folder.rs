@@ -1,13 +1,23 @@
-//! The folder of prepared interpreters.
+//! The folder of prepared interpreters: what is in it becomes code of this process.
+//!
+//! On Unix, everything from the folder down belongs to the user and no other user can write to it; no folder above it lets
+//! others replace it. Files carry a digest, so that damage is noticed.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy_strategies::InterpreterError;
 
-/// A folder that belongs to the user and that only the user can write to: what is in it becomes code of this process.
+/// The length of the digest at the start of a file.
+const DIGEST: usize = blake3::OUT_LEN;
+
+/// Numbers for temporary names.
+static NAMES: AtomicUsize = AtomicUsize::new(0);
+
+/// A folder that belongs to the user and that only the user can write to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Folder(PathBuf);
 
@@ -31,10 +41,24 @@ impl Folder {
                 path.display()
             ))
         };
-        create(&path).map_err(|error| unusable(&error))?;
-        let path = path.canonicalize().map_err(|error| unusable(&error))?;
-        if let Some(problem) = unsafe_because(&path).map_err(|error| unusable(&error))? {
-            return Err(unusable(&problem));
+        let created = access::create(&path).and_then(|()| path.canonicalize());
+        let path = created.map_err(|error| unusable(&error))?;
+        let user = user(&path).map_err(|error| unusable(&error))?;
+        for (level, folder) in path.ancestors().enumerate() {
+            let problem = fs::symlink_metadata(folder)
+                .map(
+                    |found| {
+                        if level == 0 { access::problem(&found, user) } else { access::above(&found, user) }
+                    },
+                )
+                .map_err(|error| unusable(&error))?;
+            match problem {
+                Some(problem) if level == 0 => return Err(unusable(&problem)),
+                Some(problem) => {
+                    return Err(unusable(&format_args!("{}, above it: {problem}", folder.display())));
+                }
+                None => {}
+            }
         }
         Ok(Folder(path))
     }
@@ -43,16 +67,40 @@ impl Folder {
         &self.0
     }
 
-    /// Reads a file.
+    /// Reads a file, if no other user can write to it and its contents have the digest that it starts with.
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.0.join(name)).ok()
+        let path = self.0.join(name);
+        let found = fs::symlink_metadata(&path).ok()?;
+        let user = user(&self.0).ok()?;
+        if !found.is_file() || access::problem(&found, user).is_some() {
+            tracing::warn!(file = %path.display(), "others can write to the file, which is prepared anew");
+            return None;
+        }
+        let mut contents = Vec::new();
+        let mut file = File::open(&path).ok()?;
+        // The file that was opened is the one that is judged.
+        if access::problem(&file.metadata().ok()?, user).is_some() {
+            return None;
+        }
+        file.read_to_end(&mut contents).ok()?;
+        let sound = contents.split_first_chunk::<DIGEST>();
+        if sound.is_none_or(|(digest, rest)| blake3::hash(rest).as_bytes() != digest) {
+            tracing::warn!(file = %path.display(), "the file is damaged and is prepared anew");
+            return None;
+        }
+        contents.drain(..DIGEST);
+        Some(contents)
     }
 
-    /// Writes a file so that readers see all of it or nothing.
+    /// Writes a file that only the user can read, so that readers see all of it or nothing.
     pub(crate) fn write(&self, name: &str, contents: &[u8]) -> io::Result<()> {
-        let temporary = self.0.join(format!(".{name}-{}", std::process::id()));
-        let written = fs::File::create(&temporary)
-            .and_then(|mut file| file.write_all(contents))
+        let temporary = self.0.join(temporary_name(name));
+        let written = access::create_file(&temporary)
+            .and_then(|mut file| {
+                file.write_all(blake3::hash(contents).as_bytes())?;
+                file.write_all(contents)?;
+                file.sync_all()
+            })
             .and_then(|()| fs::rename(&temporary, self.0.join(name)));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -60,12 +108,115 @@ impl Folder {
         written
     }
 
-    /// Creates an empty folder inside, removed when the guard is dropped.
-    pub(crate) fn scratch(&self) -> io::Result<Scratch> {
-        let path = self.0.join(format!(".scratch-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path)?;
+    /// Removes a file or a folder, if it exists.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.0.join(name);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    }
+
+    /// Creates a folder inside that only the user can enter, unless it exists.
+    pub(crate) fn create(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.0.join(name);
+        access::create(&path)?;
+        Ok(path)
+    }
+
+    /// Returns the digests and names of the files of a folder inside, in order. `None` if there are none, others can write
+    /// to any of it, or there is anything but files and folders.
+    ///
+    /// Files with a dot in their names are not listed: the cache keeps no code in them.
+    pub(crate) fn contents(&self, name: &str) -> Option<String> {
+        let user = user(&self.0).ok()?;
+        let mut text = String::new();
+        let mut folders = vec![self.0.join(name)];
+        while let Some(folder) = folders.pop() {
+            let found = fs::symlink_metadata(&folder).ok()?;
+            if !found.is_dir() || access::problem(&found, user).is_some() {
+                return None;
+            }
+            let mut entries: Vec<_> = fs::read_dir(&folder).ok()?.collect::<io::Result<_>>().ok()?;
+            entries.sort_by_key(fs::DirEntry::file_name);
+            for entry in entries {
+                let (path, found) = (entry.path(), entry.metadata().ok()?);
+                if found.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                if !found.is_file() {
+                    return None;
+                }
+                if entry.file_name().as_encoded_bytes().contains(&b'.') {
+                    continue;
+                }
+                if access::problem(&found, user).is_some() {
+                    return None;
+                }
+                let shown = path.strip_prefix(&self.0).ok()?.to_str()?;
+                text.push_str(&format!("{} {shown}\n", blake3::hash(&fs::read(&path).ok()?).to_hex()));
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Makes a folder inside, with all that is in it, the user's alone.
+    pub(crate) fn close_off(&self, name: &str) -> io::Result<()> {
+        let mut folders = vec![self.0.join(name)];
+        while let Some(folder) = folders.pop() {
+            access::restrict(&folder, 0o700)?;
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    match access::restrict(&entry.path(), 0o600) {
+                        // Temporary files of others of the user's processes come and go.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        other => other?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks the folder: alone, or together with others that only read. Waits for the lock.
+    pub(crate) fn lock(&self, alone: bool) -> io::Result<Lock> {
+        let path = self.0.join("lock");
+        let file = match access::create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::open(&path)?,
+            other => other?,
+        };
+        match if alone { file.lock() } else { file.lock_shared() } {
+            // Without locks, processes that start at once may do the same work.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            other => other?,
+        }
+        Ok(Lock(file))
+    }
+
+    /// Creates an empty folder inside, removed when the guard is dropped. The lock on the folder is held alone.
+    pub(crate) fn scratch(&self, _: &Lock) -> io::Result<Scratch> {
+        let path = self.0.join(".scratch");
+        // A process that was killed has left it.
+        self.remove(".scratch")?;
+        access::create(&path)?;
         Ok(Scratch(path))
+    }
+}
+
+/// A lock on a folder, until it is dropped or its process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }
 
@@ -85,6 +236,10 @@ impl Drop for Scratch {
     }
 }
 
+fn temporary_name(name: &str) -> String {
+    format!(".{name}-{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
+}
+
 fn default_folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
     let cache = if cfg!(windows) {
@@ -100,36 +255,97 @@ fn default_folder() -> Option<PathBuf> {
     Some(cache.join("dspy").join("sandbox"))
 }
 
-#[cfg(unix)]
-fn create(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn create(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
-}
-
-/// Returns why others could put code into the folder.
-#[cfg(unix)]
-fn unsafe_because(path: &Path) -> io::Result<Option<&'static str>> {
-    use std::os::unix::fs::MetadataExt as _;
-    static PROBES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    let folder = fs::metadata(path)?;
-    // A file that this process creates has its user.
-    let number = PROBES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let probe = path.join(format!(".probe-{}-{number}", std::process::id()));
-    let _ = fs::remove_file(&probe);
-    let user = fs::File::create_new(&probe).and_then(|file| file.metadata()).map(|file| file.uid());
-    let _ = fs::remove_file(&probe);
-    if folder.uid() != user? {
-        return Ok(Some("it belongs to another user"));
+/// Returns the number of the user: that of a file that this process creates.
+fn user(folder: &Path) -> io::Result<access::User> {
+    static USER: std::sync::OnceLock<access::User> = std::sync::OnceLock::new();
+    if let Some(user) = USER.get() {
+        return Ok(*user);
     }
-    Ok((folder.mode() & 0o022 != 0).then_some("others can write to it"))
+    let probe = folder.join(temporary_name("probe"));
+    let found = access::create_file(&probe).and_then(|file| file.metadata());
+    let _ = fs::remove_file(&probe);
+    let user = access::owner(&found?);
+    Ok(*USER.get_or_init(|| user))
 }
 
+/// Owners and modes, where files have them.
+#[cfg(unix)]
+mod access {
+    use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::io;
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+    use std::path::Path;
+
+    pub(super) type User = u32;
+
+    const OTHERS_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+
+    pub(super) fn owner(found: &Metadata) -> User {
+        found.uid()
+    }
+
+    /// Creates a folder and those above it, for the user alone.
+    pub(super) fn create(path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    /// Creates a file that does not exist, for the user alone.
+    pub(super) fn create_file(path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    }
+
+    pub(super) fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+        fs::set_permissions(path, Permissions::from_mode(mode))
+    }
+
+    /// Returns why others could write to the file or folder.
+    pub(super) fn problem(found: &Metadata, user: User) -> Option<&'static str> {
+        if found.uid() != user {
+            return Some("it belongs to another user");
+        }
+        (found.mode() & OTHERS_WRITE != 0).then_some("others can write to it")
+    }
+
+    /// Returns why others could replace what is in a folder.
+    pub(super) fn above(found: &Metadata, user: User) -> Option<&'static str> {
+        if found.uid() != user && found.uid() != 0 {
+            return Some("it belongs to another user");
+        }
+        let open = found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0;
+        open.then_some("others can rename what is in it")
+    }
+}
+
+/// Owners and modes: the folder of the user is not open to others there.
 #[cfg(not(unix))]
-fn unsafe_because(_: &Path) -> io::Result<Option<&'static str>> {
-    Ok(None)
+mod access {
+    use std::fs::{self, File, Metadata};
+    use std::io;
+    use std::path::Path;
+
+    pub(super) type User = ();
+
+    pub(super) fn owner(_: &Metadata) -> User {}
+
+    pub(super) fn create(path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    pub(super) fn create_file(path: &Path) -> io::Result<File> {
+        File::create_new(path)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    pub(super) fn restrict(_: &Path, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn problem(_: &Metadata, (): User) -> Option<&'static str> {
+        None
+    }
+
+    pub(super) fn above(_: &Metadata, (): User) -> Option<&'static str> {
+        None
+    }
 }

@@ -3,19 +3,25 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasSelf, ResourceTable};
 use wasmtime_wasi::{HostWallClock, RngCore, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::bindings::eryx::net::{tcp, tls};
 use crate::bindings::{CallbackInfo, SandboxImports, SandboxImportsWithStore};
+use crate::output::Output;
+use crate::strict;
 use crate::tools::Tools;
 
 /// The port of a connection that calls a tool.
 const CALL: u16 = 1;
 /// The port of a connection that reads what the host has for the interpreter.
 const INPUT: u16 = 2;
+/// The port of a connection that takes the answer of the interpreter.
+const ANSWER: u16 = 3;
+/// The bytes that an answer may have beyond those of a value: an error with its message.
+const ANSWER_SLACK: usize = 64 << 10;
 /// The number of connections at once. One is needed.
 const CONNECTIONS: usize = 16;
 /// The linear memory of the interpreter while it starts.
@@ -31,12 +37,11 @@ pub(crate) struct Host {
     /// Whether memory was refused since the last run began.
     pub(crate) refused: bool,
     pub(crate) tools: Tools,
-    stdout: String,
-    stdout_limit: usize,
-    /// Whether output was dropped since the last run began.
-    pub(crate) overflowed: bool,
+    pub(crate) stdout: Output,
     /// The bytes that the interpreter reads next.
     input: Vec<u8>,
+    /// The answer of the interpreter.
+    answer: Option<Vec<u8>>,
     connections: HashMap<u32, Connection>,
     last: u32,
 }
@@ -66,6 +71,8 @@ impl Host {
     }
 
     pub(crate) fn with(mut wasi: WasiCtxBuilder, tools: Tools, stdout_limit: usize) -> Self {
+        let stdout = Output::new(stdout_limit);
+        wasi.stdout(stdout.clone()).stderr(stdout.clone());
         Host {
             wasi: wasi.build(),
             table: ResourceTable::new(),
@@ -73,10 +80,9 @@ impl Host {
             memory_limit: STARTING,
             refused: false,
             tools,
-            stdout: String::new(),
-            stdout_limit,
-            overflowed: false,
+            stdout,
             input: Vec::new(),
+            answer: None,
             connections: HashMap::new(),
             last: 0,
         }
@@ -90,15 +96,15 @@ impl Host {
     /// Prepares a run: nothing printed, no calls made, the input waiting.
     pub(crate) fn begin(&mut self, input: Vec<u8>) {
         self.input = input;
+        self.answer = None;
         self.stdout.clear();
-        self.overflowed = false;
         self.refused = false;
         self.connections.clear();
         self.tools.begin();
     }
 
-    pub(crate) fn take_stdout(&mut self) -> String {
-        std::mem::take(&mut self.stdout)
+    pub(crate) fn take_answer(&mut self) -> Option<Vec<u8>> {
+        self.answer.take()
     }
 }
 
@@ -143,17 +149,18 @@ impl SandboxImports for Host {
     fn report_trace(&mut self, _: u32, _: String, _: String) {}
 
     fn report_output(&mut self, _: u32, text: String) {
-        let room = self.stdout_limit.saturating_sub(self.stdout.len());
-        let kept = text.floor_char_boundary(room);
-        self.overflowed |= kept < text.len();
-        self.stdout.push_str(&text[..kept]);
+        self.stdout.push(text.as_bytes());
     }
 }
 
 impl tcp::Host for Host {
     async fn connect(&mut self, host: String, port: u16, _: u32) -> Result<u32, tcp::TcpError> {
-        if host != "dspy" || !matches!(port, CALL | INPUT) {
+        if host != "dspy" || !matches!(port, CALL | INPUT | ANSWER) {
             return Err(tcp::TcpError::NotPermitted("there is no network".to_owned()));
+        }
+        if port == ANSWER {
+            // Whatever code has left open, the interpreter can answer.
+            self.connections.clear();
         }
         if self.connections.len() >= CONNECTIONS {
             return Err(tcp::TcpError::NotPermitted("too many connections".to_owned()));
@@ -166,6 +173,7 @@ impl tcp::Host for Host {
     async fn write(&mut self, handle: u32, _: u32, data: Vec<u8>) -> Result<u32, tcp::TcpError> {
         let limit = self.tools.limit_bytes();
         let connection = self.connections.get_mut(&handle).ok_or(tcp::TcpError::InvalidHandle)?;
+        let limit = if connection.port == ANSWER { limit.saturating_add(ANSWER_SLACK) } else { limit };
         if connection.reply.is_some() || connection.written.len() + data.len() > limit {
             return Err(tcp::TcpError::NotPermitted("the arguments are too large".to_owned()));
         }
@@ -177,15 +185,20 @@ impl tcp::Host for Host {
         let connection = self.connections.get_mut(&handle).ok_or(tcp::TcpError::InvalidHandle)?;
         if connection.reply.is_none() {
             let (port, written) = (connection.port, std::mem::take(&mut connection.written));
-            let reply = if port == INPUT {
-                std::mem::take(&mut self.input)
-            } else {
-                match serde_json::from_slice::<Value>(&written) {
-                    Ok(call) => self.tools.call(&call).await,
-                    Err(error) => json!({"error": format!("the arguments are no JSON: {error}")}),
+            let reply = match port {
+                INPUT => {
+                    self.stdout.open(true);
+                    std::mem::take(&mut self.input)
                 }
-                .to_string()
-                .into_bytes()
+                ANSWER => {
+                    self.stdout.open(false);
+                    self.answer = Some(written);
+                    Vec::new()
+                }
+                _ => match strict::read(&written) {
+                    Ok(call) => self.tools.call(&call).await,
+                    Err(problem) => refused(&format!("the arguments do not fit JSON: {problem}")),
+                },
             };
             let connection = self.connections.get_mut(&handle).ok_or(tcp::TcpError::InvalidHandle)?;
             connection.reply = Some((reply, 0));
@@ -201,6 +214,11 @@ impl tcp::Host for Host {
     fn close(&mut self, handle: u32) {
         self.connections.remove(&handle);
     }
+}
+
+/// Returns the reply to a call with wrong arguments.
+fn refused(message: &str) -> Vec<u8> {
+    json!({"error": message, "type": true}).to_string().into_bytes()
 }
 
 impl tls::Host for Host {

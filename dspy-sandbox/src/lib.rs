@@ -9,10 +9,13 @@ mod bindings;
 mod folder;
 mod host;
 mod limits;
+mod output;
 mod prepare;
 mod runtime;
 mod sandbox;
 mod session;
+mod strict;
+mod timed;
 mod tools;
 
 pub use sandbox::{Sandbox, SandboxBuilder};

@@ -8,7 +8,7 @@ use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 use crate::archive;
 use crate::bindings::Sandbox as Guest;
-use crate::folder::Folder;
+use crate::folder::{Folder, Lock};
 use crate::host::{Host, Random};
 use crate::tools::Tools;
 
@@ -33,9 +33,9 @@ pub(crate) fn file_name() -> String {
     format!("python-3.14-{}.wasm", &hasher.finalize().to_hex()[..32])
 }
 
-/// Returns the component of a started interpreter.
-pub(crate) async fn prepare(folder: &Folder) -> Result<Vec<u8>> {
-    let library = folder.scratch().context("cannot unpack the standard library")?;
+/// Returns the component of a started interpreter. The lock on the folder is held alone.
+pub(crate) async fn prepare(folder: &Folder, lock: &Lock) -> Result<Vec<u8>> {
+    let library = folder.scratch(lock).context("cannot unpack the standard library")?;
     archive::unpack(library.path()).context("cannot unpack the standard library")?;
     let linked = eryx_runtime::linker::link_with_extensions(&[])
         .map_err(|error| format_err!("cannot link the interpreter: {error}"))?;

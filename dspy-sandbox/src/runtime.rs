@@ -1,6 +1,7 @@
 //! The compiled interpreter, shared by all sessions of a process.
 
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,24 +60,52 @@ impl Runtime {
 
     fn load(folder: &Folder) -> Result<Self> {
         let name = prepare::file_name();
+        let native = Native::new(folder)?;
+        {
+            let _together = folder.lock(false)?;
+            if native.is_sound()
+                && let Some(component) = folder.read(&name)
+            {
+                let (runtime, compiled) = Runtime::compile(&component, &native)?;
+                if !compiled {
+                    return Ok(runtime);
+                }
+            }
+        }
+        let alone = folder.lock(true)?;
         let component = match folder.read(&name) {
             Some(component) => component,
             None => {
                 tracing::info!(folder = %folder.path().display(), "preparing Python, once per machine (about 40 s)");
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let component = runtime.block_on(prepare::prepare(folder))?;
+                let component = runtime.block_on(prepare::prepare(folder, &alone))?;
                 folder.write(&name, &component)?;
                 component
             }
         };
-        let engine = Engine::new(&config(folder)?)?;
-        let component = Component::new(&engine, &component)?;
+        if !native.is_sound() {
+            native.discard()?;
+        }
+        let (runtime, compiled) = Runtime::compile(&component, &native)?;
+        if compiled {
+            native.record()?;
+        }
+        Ok(runtime)
+    }
+
+    /// Returns the interpreter, and whether its native code was compiled rather than loaded.
+    fn compile(component: &[u8], native: &Native<'_>) -> Result<(Self, bool)> {
+        let cache = native.cache()?;
+        let mut config = config();
+        config.cache(Some(cache.clone()));
+        let engine = Engine::new(&config)?;
+        let component = Component::new(&engine, component)?;
         let mut linker = Linker::<Host>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         Guest::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
         let guest = SandboxPre::new(linker.instantiate_pre(&component)?)?;
         let ticker = Ticker::start(engine.weak())?;
-        Ok(Runtime { engine, guest, ticker })
+        Ok((Runtime { engine, guest, ticker }, cache.cache_hits() == 0))
     }
 
     /// Starts an interpreter for a session.
@@ -98,18 +127,70 @@ impl Runtime {
     }
 }
 
-fn config(folder: &Folder) -> Result<Config> {
-    let mut cache = CacheConfig::new();
-    // Recompressing the file in the background costs minutes of a core and saves 3 MB.
-    cache.with_directory(folder.path().join("native"));
-    cache.with_optimized_compression_usage_counter_threshold(u64::MAX);
+fn config() -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true).wasm_component_model_async(true);
     config.epoch_interruption(true);
     // Deep recursion in C, such as of the parser, ends as an error of Python before it reaches the end of this stack.
     config.max_wasm_stack(16 << 20).async_stack_size(17 << 20);
-    config.cache(Some(Cache::new(cache)?));
-    Ok(config)
+    config
+}
+
+/// The native code of the interpreter for this compiler and this processor, kept by the cache of the compiler. A list of
+/// digests beside it says what the compiler has put there.
+struct Native<'f> {
+    folder: &'f Folder,
+    name: String,
+    list: String,
+}
+
+impl<'f> Native<'f> {
+    fn new(folder: &'f Folder) -> Result<Self> {
+        let mut hasher = Hashed(blake3::Hasher::new());
+        Engine::new(&config())?.precompile_compatibility_hash().hash(&mut hasher);
+        let name = format!("native-{}", &hasher.0.finalize().to_hex()[..16]);
+        Ok(Native { folder, list: format!("{name}.list"), name })
+    }
+
+    /// Returns whether there is what the compiler has put there, and no other user could write to it.
+    fn is_sound(&self) -> bool {
+        let listed = self.folder.read(&self.list);
+        listed.is_some() && listed == self.folder.contents(&self.name).map(String::into_bytes)
+    }
+
+    fn discard(&self) -> std::io::Result<()> {
+        self.folder.remove(&self.list)?;
+        self.folder.remove(&self.name)
+    }
+
+    /// Lists what the compiler has put there.
+    fn record(&self) -> Result<()> {
+        self.folder.close_off(&self.name)?;
+        let contents = self.folder.contents(&self.name);
+        // Without a list, the next process compiles anew.
+        self.folder.write(&self.list, contents.unwrap_or_default().as_bytes())?;
+        Ok(())
+    }
+
+    fn cache(&self) -> Result<Cache> {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(self.folder.create(&self.name)?);
+        // Recompressing the file in the background costs minutes of a core and saves 3 MB.
+        cache.with_optimized_compression_usage_counter_threshold(u64::MAX);
+        Cache::new(cache)
+    }
+}
+
+struct Hashed(blake3::Hasher);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
 }
 
 /// A thread that lets running code yield at regular times. It sleeps while no code runs.

@@ -26,7 +26,7 @@ threads run their work one after the other.";
 /// Code reaches nothing but the tools of its session: no file, network or process, and no clock unless
 /// [granted](SandboxBuilder::clock). Cloning is cheap.
 ///
-/// The first session on a machine prepares the interpreter, which takes about 40 seconds and writes 75 MB to a folder of
+/// The first session on a machine prepares the interpreter, which takes about 40 seconds and writes 80 MB to a folder of
 /// the user. [`prepare`](Self::prepare) does it ahead of time.
 ///
 /// ```no_run
@@ -95,7 +95,8 @@ pub struct SandboxBuilder {
 }
 
 impl SandboxBuilder {
-    /// Sets the time that one run may take, tools included: 30 seconds by default.
+    /// Sets the time that one run may take, tools included: 30 seconds by default. The wait for a core does not count, up
+    /// to ten times the limit in real time.
     pub fn wall_time(mut self, limit: Duration) -> Self {
         self.sandbox.limits.wall_time = limit;
         self
@@ -140,7 +141,7 @@ impl SandboxBuilder {
     }
 
     /// Sets the folder that the prepared interpreter is kept in. Only the user may write to it, because it becomes code of
-    /// this process. The default is `dspy/sandbox` in the cache folder of the user.
+    /// this process, and no folder above it may let others replace it. The default is `dspy/sandbox` in the cache folder of the user.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.sandbox.folder = Some(folder.into());
         self

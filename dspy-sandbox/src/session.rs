@@ -14,6 +14,8 @@ use crate::bindings::Sandbox as Guest;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::runtime::Runtime;
+use crate::strict;
+use crate::timed::{Timed, has_timer};
 use crate::tools::{Tools, is_name};
 
 /// The time that an interpreter may take to start. It takes milliseconds.
@@ -51,8 +53,26 @@ enum Broken {
     Answer,
 }
 
+/// The end of a run of code.
+struct Ended {
+    outcome: Result<Value, CodeError>,
+    /// The reason why the value of the last line is not shown.
+    note: Option<String>,
+}
+
+impl From<Result<Value, CodeError>> for Ended {
+    fn from(outcome: Result<Value, CodeError>) -> Self {
+        Ended { outcome, note: None }
+    }
+}
+
 impl Plan {
     async fn start(&self) -> Result<Live, InterpreterError> {
+        if !has_timer() {
+            return Err(InterpreterError::new(
+                "code needs a tokio runtime with a timer; build the runtime with `enable_time()` or `enable_all()`",
+            ));
+        }
         let limits = &self.limits;
         let tools = Tools::new(self.tools.to_vec(), limits.tool_calls, limits.tool_bytes)?;
         let given = json!({
@@ -73,7 +93,7 @@ impl Plan {
             Ok(_) => {}
             Err(Broken::Timeout) => return Err(failed(&"it took too long")),
             Err(Broken::Failed(error)) => return Err(failed(&format_args!("{error:#}"))),
-            Err(Broken::Answer) => return Err(failed(&"it refused its tools")),
+            Err(Broken::Answer) => return Err(failed(&"it did not take its tools")),
         }
         live.store.data_mut().limit_memory(limits.memory);
         Ok(live)
@@ -81,28 +101,28 @@ impl Plan {
 }
 
 impl Live {
-    /// Calls a function of `guest/runner.py`.
+    /// Calls a function of `guest/runner.py`. Returns its answer: a kind, and JSON.
     async fn call(
         &mut self,
         function: &str,
         input: Vec<u8>,
         limit: Duration,
         runtime: &Runtime,
-    ) -> Result<Value, Broken> {
+    ) -> Result<Vec<u8>, Broken> {
         let Live { store, guest } = self;
         store.data_mut().begin(input);
         let _running = runtime.running();
-        let code = format!("result = {function}");
-        let call = store.run_concurrent(async |access| guest.call_execute(access, code).await);
-        match tokio::time::timeout(limit, call).await {
-            Err(_) => Err(Broken::Timeout),
-            Ok(Err(error) | Ok(Err(error))) => Err(Broken::Failed(error)),
-            Ok(Ok(Ok(Err(message)))) => {
+        let function = function.to_owned();
+        let call = store.run_concurrent(async |access| guest.call_execute(access, function).await);
+        match Timed::new(limit, call).await {
+            None => return Err(Broken::Timeout),
+            Some(Err(error) | Ok(Err(error))) => return Err(Broken::Failed(error)),
+            Some(Ok(Ok(Err(message)))) => {
                 tracing::debug!(message, "the interpreter is broken");
-                Err(Broken::Answer)
             }
-            Ok(Ok(Ok(Ok(output)))) => serde_json::from_str(&output.result_json).map_err(|_| Broken::Answer),
+            Some(Ok(Ok(Ok(_)))) => {}
         }
+        store.data_mut().take_answer().ok_or(Broken::Answer)
     }
 }
 
@@ -128,39 +148,43 @@ impl PythonSession {
             Ok(live) => live,
             Err(error) => {
                 tracing::warn!(%error, "a broken interpreter could not be replaced");
-                return Execution::failed("", CodeError::Crashed).losing_state();
+                let reason = format!("a new one does not start: {error}");
+                return Execution::failed("", CodeError::Crashed { reason }).losing_state();
             }
         };
         let Plan { runtime, limits, .. } = &self.plan;
         let answer = live.call("__dspy_run()", code.as_bytes().to_vec(), limits.wall_time, runtime).await;
-        let host = live.store.data_mut();
-        let stdout = host.take_stdout();
+        let host = live.store.data();
         self.lost = false;
-        let outcome = match answer.and_then(|answer| outcome(&answer).ok_or(Broken::Answer)) {
-            Ok(outcome) => {
-                let outcome =
-                    if host.overflowed && outcome.is_ok() { Err(CodeError::Output) } else { outcome };
-                self.live = Some(live);
-                let execution = match outcome {
-                    Ok(value) => Execution::done(stdout, value),
-                    Err(error) => Execution::failed(stdout, error),
-                };
-                return if lost_before { execution.losing_state() } else { execution };
+        let (ended, sound) = match answer.and_then(|answer| ended(&answer, host).ok_or(Broken::Answer)) {
+            Ok(ended) if host.stdout.overflowed() && ended.outcome.is_ok() => {
+                (Err(CodeError::Output).into(), true)
             }
-            Err(broken) => given_up(&broken, host),
+            Ok(ended) => (ended, true),
+            Err(broken) => (given_up(&broken, host).into(), false),
         };
-        // Freeing the memory of the interpreter is for later.
-        drop(live);
-        match outcome {
+        let stdout = host.stdout.take();
+        // An interpreter that broke is replaced when it is needed.
+        self.live = sound.then_some(live);
+        let mut execution = match ended.outcome {
             Ok(value) => Execution::done(stdout, value),
             Err(error) => Execution::failed(stdout, error),
-        }
-        .losing_state()
+        };
+        execution.note = ended.note;
+        if lost_before || !sound { execution.losing_state() } else { execution }
     }
 
     async fn assign(&mut self, name: &str, value: Value) -> Result<(), InterpreterError> {
         if !is_name(name) {
             return Err(InterpreterError::new(format!("`{name}` is no name of a variable in Python")));
+        }
+        if name.starts_with("__") && name.ends_with("__") {
+            return Err(InterpreterError::new(format!("`{name}` belongs to Python; use another name")));
+        }
+        if self.plan.tools.iter().any(|tool| tool.name() == name) {
+            return Err(InterpreterError::new(format!(
+                "`{name}` is a tool of the session; rename one of them"
+            )));
         }
         let input = json!([name, value]).to_string().into_bytes();
         let bytes = input.len();
@@ -179,7 +203,8 @@ impl PythonSession {
             Ok(answer) => {
                 self.live = Some(live);
                 self.lost = lost;
-                if answer["stop"] == "memory" { Err(memory()) } else { Ok(()) }
+                let stop = answer.get(1..).and_then(|json| serde_json::from_slice::<Value>(json).ok());
+                if stop.is_some_and(|answer| answer["stop"] == "memory") { Err(memory()) } else { Ok(()) }
             }
             Err(_) if refused => Err(memory()),
             Err(Broken::Timeout) => Err(InterpreterError::new(format!(
@@ -193,35 +218,59 @@ impl PythonSession {
     }
 }
 
-/// Reads the answer of the interpreter, which code can forge only into another outcome of its own.
-fn outcome(answer: &Value) -> Option<Result<Value, CodeError>> {
+/// Reads the answer of the interpreter, which code can forge only into another outcome of its own. `None` if the
+/// interpreter is broken.
+fn ended(answer: &[u8], host: &Host) -> Option<Ended> {
+    let note = |problem: &str| {
+        let note = format!("the value of the last line has no form in JSON and is not shown: {problem}");
+        Some(Ended { outcome: Ok(Value::Null), note: Some(note) })
+    };
+    let answer = match answer.split_first()? {
+        (b'V', value) => {
+            return match strict::read(value) {
+                Ok(value) => Some(Ok(value).into()),
+                Err(problem) => note(&problem),
+            };
+        }
+        (_, json) => serde_json::from_slice::<Value>(json).ok()?,
+    };
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    let line = || answer["line"].as_u64().and_then(|line| u32::try_from(line).ok());
     if let Some(stop) = text("stop") {
-        return Some(Err(match stop {
+        return Some(Ended::from(Err(match stop {
             "output" => CodeError::Output,
             "calls" => CodeError::Calls,
             "memory" => CodeError::Memory,
+            "nesting" if host.refused => CodeError::Memory,
+            "nesting" => CodeError::Raised {
+                kind: "SyntaxError".to_owned(),
+                message: "the code is nested too deeply, such as in parentheses".to_owned(),
+                line: line(),
+            },
             "recursion" => CodeError::Recursion,
-            _ => CodeError::Crashed,
-        }));
+            _ => return None,
+        })));
     }
     if let Some(kind) = text("kind") {
-        let line = answer["line"].as_u64().and_then(|line| u32::try_from(line).ok());
         let message = text("message").unwrap_or_default().to_owned();
-        return Some(Err(CodeError::Raised { kind: kind.to_owned(), message, line }));
+        return Some(Err(CodeError::Raised { kind: kind.to_owned(), message, line: line() }).into());
     }
-    match answer.get("value")? {
-        Value::String(value) => Some(Ok(serde_json::from_str(value).unwrap_or(Value::Null))),
-        _ => Some(Ok(Value::Null)),
+    match text("unshown") {
+        Some(problem) => note(problem),
+        None => Some(Ok(Value::Null).into()),
     }
 }
 
 /// Returns the outcome of code that took the interpreter with it.
 fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
+    let crashed = |reason: String| Err(CodeError::Crashed { reason });
     let error = match broken {
         Broken::Timeout => return Err(CodeError::Timeout),
+        _ if host.stdout.overflowed() => return Err(CodeError::Output),
         Broken::Answer if host.refused => return Err(CodeError::Memory),
-        Broken::Answer => return Err(CodeError::Crashed),
+        Broken::Answer => {
+            return crashed("the code has changed what the interpreter needs to answer".to_owned());
+        }
         Broken::Failed(error) => error,
     };
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
@@ -235,11 +284,16 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
         };
     }
     tracing::debug!(error = %format_args!("{error:#}"), "the interpreter broke down");
-    Err(match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => CodeError::Recursion,
-        _ if host.refused => CodeError::Memory,
-        _ => CodeError::Crashed,
-    })
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => Err(CodeError::Recursion),
+        _ if host.refused => Err(CodeError::Memory),
+        Some(Trap::MemoryOutOfBounds) => {
+            crashed("it has left its memory, as when code or data is nested too deeply".to_owned())
+        }
+        Some(Trap::UnreachableCodeReached) => crashed("it has aborted".to_owned()),
+        Some(trap) => crashed(trap.to_string()),
+        None => crashed("it has stopped".to_owned()),
+    }
 }
 
 impl Session for PythonSession {

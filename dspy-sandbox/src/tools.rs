@@ -7,6 +7,8 @@ use dspy_strategies::InterpreterError;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
 
+use crate::strict;
+
 /// The tools of a session, and how often and with how much they may be called.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -61,42 +63,43 @@ impl Tools {
         described.collect()
     }
 
-    /// Calls a tool: its name, the arguments by position and those by name. Returns the reply.
-    pub(crate) async fn call(&mut self, call: &Value) -> Value {
+    /// Calls a tool: its name, the arguments by position and those by name. Returns the reply, as JSON.
+    pub(crate) async fn call(&mut self, call: &Value) -> Vec<u8> {
+        match self.result(call).await {
+            Ok(value) => [b"{\"value\":", value.as_slice(), b"}"].concat(),
+            Err(reply) => reply.to_string().into_bytes(),
+        }
+    }
+
+    async fn result(&mut self, call: &Value) -> Result<Vec<u8>, Value> {
         let (Some(name), Some(positional), Some(named)) =
             (call[0].as_str(), call[1].as_array(), call[2].as_object())
         else {
-            return json!({"error": "no call"});
+            return Err(json!({"error": "no call"}));
         };
         let Some(tool) = self.all.iter().find(|tool| tool.name() == name) else {
-            return json!({"error": format!("there is no tool `{name}`")});
+            return Err(json!({"error": format!("there is no tool `{name}`")}));
         };
         if self.calls >= self.max_calls {
             self.refused = true;
-            return json!({"stop": "calls"});
+            return Err(json!({"stop": "calls"}));
         }
         self.calls += 1;
-        let arguments = match arguments(tool, positional, named) {
-            Ok(arguments) => Value::Object(arguments),
-            Err(message) => return json!({"error": message, "type": true}),
-        };
+        let arguments = arguments(tool, positional, named);
+        let arguments =
+            arguments.map(Value::Object).map_err(|message| json!({"error": message, "type": true}))?;
         if tool.needs_approval(&arguments) {
-            return json!({"error": format!("{name}() needs an approval, which code cannot wait for")});
+            return Err(json!({"error": format!("{name}() needs an approval, which code cannot wait for")}));
         }
         match AssertUnwindSafe(tool.call(&arguments)).catch_unwind().await {
-            Ok(Ok(value)) => {
-                let bytes = value.to_string().len();
-                if bytes > self.max_bytes {
-                    let limit = self.max_bytes;
-                    return json!({"error": format!("the result of {name}() is too large: {bytes} bytes, the limit is {limit}")});
-                }
-                json!({"value": value})
-            }
+            Ok(Ok(value)) => strict::write(&value, self.max_bytes).map_err(
+                |problem| json!({"error": format!("the result of {name}() is too large: {problem}")}),
+            ),
             Ok(Err(error)) => {
                 let message = error.to_string();
-                json!({"error": &message[..message.floor_char_boundary(10_000)]})
+                Err(json!({"error": &message[..message.floor_char_boundary(10_000)]}))
             }
-            Err(_) => json!({"error": format!("{name}() panicked")}),
+            Err(_) => Err(json!({"error": format!("{name}() panicked")})),
         }
     }
 }

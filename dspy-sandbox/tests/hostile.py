@@ -38,12 +38,20 @@ import time
 while True:
     try: time.sleep(0.01)
     except BaseException: pass
-## wait for a lock: timeout raised crashed
+## wait for a lock: raised
 import threading
 lock = threading.Lock()
 lock.acquire()
 lock.acquire()
-## wait for a queue: timeout raised crashed
+## a thread that waits for ever: ok
+import queue, threading
+t = threading.Thread(target=queue.Queue().get)
+t.start()
+t.join()
+## a barrier: raised
+import threading
+threading.Barrier(2).wait()
+## wait for a queue: raised
 import queue
 queue.Queue().get()
 ## regular expression that explodes: timeout
@@ -116,7 +124,7 @@ print('x' * 20_000_000)
 ## output on stderr: output
 import sys
 while True: sys.stderr.write('x' * 1000)
-## output past Python: timeout
+## output past Python: output
 import os
 while True:
     try: os.write(1, b'x' * 100_000)
@@ -127,7 +135,7 @@ while True: _eryx._eryx_report_output(0, 'x' * 100_000)
 ## output past the writer in one piece: crashed memory output ok
 import _eryx
 _eryx._eryx_report_output(0, 'x' * 50_000_000)
-## output through the old stream: timeout raised
+## output through the old stream: output
 import sys
 while True: sys.__stdout__.write('x' * 100_000)
 ## deep recursion: recursion
@@ -168,6 +176,10 @@ import json
 json.loads('[' * 10 ** 6)
 ## nested parentheses: raised memory recursion
 eval('(' * 100_000 + ')' * 100_000)
+## parentheses nested 150 deep: raised ok
+eval('(' * 150 + ')' * 150)
+## a sum of 100,000 terms: recursion crashed
+eval('+'.join(['1'] * 100_000))
 ## nested operators: raised memory recursion
 eval('-' * 1_000_000 + '1')
 ## nested attributes: raised memory recursion ok timeout
@@ -295,10 +307,31 @@ builtins.len = builtins.isinstance = builtins.str = builtins.compile = builtins.
 ## cleared modules: ok
 import sys
 sys.modules.clear()
+## replaced parser: ok
+import ast
+ast.parse = ast.Expr = None
+## cleared variables: ok
+keep = 41
+for name in list(globals()):
+    if name != 'keep': del globals()[name]
+## replaced tools: ok
+echo = print
+## a low limit of recursion: ok recursion raised
+import sys
+sys.setrecursionlimit(40)
+## monitoring that never ends: timeout
+import sys
+def spin(*args):
+    while True: pass
+sys.monitoring.use_tool_id(2, 'x')
+sys.monitoring.register_callback(2, sys.monitoring.events.PY_START, spin)
+sys.monitoring.set_events(2, sys.monitoring.events.PY_START)
+len(str(keep))
+(lambda: 1)()
 ## replaced streams: ok raised
 import sys
 sys.stdout = sys.stderr = None
-## replaced JSON: ok crashed
+## replaced JSON: ok
 import json
 json.dumps = json.loads = None
 json.JSONEncoder.encode = None
@@ -332,7 +365,7 @@ class Evil:
     def __del__(self):
         while True: pass
 kept = Evil()
-## audit hook: timeout ok raised
+## audit hook: raised
 import sys
 def hook(*args):
     while True: pass
@@ -352,6 +385,10 @@ sys.meta_path.insert(0, Finder())
 import no_such_module
 ## huge value: raised memory
 'x' * 20_000_000
+## deep value of a tool: raised
+deep()
+## list of a tool with too many items: raised timeout
+flood_of_lists()
 ## deep value: ok
 x = []
 for _ in range(500): x = [x]

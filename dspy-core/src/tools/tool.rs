@@ -55,6 +55,8 @@ pub struct Tool {
     run: Arc<Run>,
     /// Whether a call with these arguments has to be approved by a person first.
     needs_approval: Option<Arc<NeedsApproval>>,
+    /// Whether every call needs one.
+    always: bool,
     /// Whether the tool is a program that pauses.
     pauses: bool,
     /// Whether a strategy that runs a program again runs the tool again.
@@ -163,14 +165,22 @@ impl Tool {
             Ok(_) => Err("its arguments are not a struct with named fields".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Tool { spec, plan: Arc::new(plan), run: Arc::new(run), needs_approval: None, pauses: false, always_runs: false }
+        Tool {
+            spec,
+            plan: Arc::new(plan),
+            run: Arc::new(run),
+            needs_approval: None,
+            always: false,
+            pauses: false,
+            always_runs: false,
+        }
     }
 
     /// Requires that every call is approved before it runs, in agents that can wait for it. [`call`](Self::call) and
     /// [`ToolCalls::run`](super::ToolCalls::run) do not ask.
     #[must_use]
     pub fn with_approval(self) -> Self {
-        self.with_approval_if(|_| true)
+        Tool { always: true, ..self.with_approval_if(|_| true) }
     }
 
     /// Does the same as [`with_approval`](Self::with_approval) for calls with certain arguments only. The condition gets the
@@ -187,6 +197,7 @@ impl Tool {
     #[must_use]
     pub fn with_approval_if(mut self, needed: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Self {
         self.needs_approval = Some(Arc::new(needed));
+        self.always = false;
         self
     }
 
@@ -241,6 +252,11 @@ impl Tool {
     /// Returns whether the tool runs in every attempt; see [`without_replay`](Self::without_replay).
     pub fn always_runs(&self) -> bool {
         self.always_runs
+    }
+
+    /// Returns whether every call has to be approved, whatever its arguments.
+    pub fn always_needs_approval(&self) -> bool {
+        self.always
     }
 
     /// Returns the description of the tool for models.

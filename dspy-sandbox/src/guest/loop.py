@@ -1,6 +1,6 @@
 # An event loop for code that runs `asyncio` by itself, and threads and pools that run their work at once: there is one
 # thread, and tools are called synchronously.
-import asyncio, collections, concurrent.futures, heapq, threading, time
+import asyncio, collections, concurrent.futures, heapq, queue, threading, time
 import concurrent.futures.thread
 
 
@@ -60,6 +60,10 @@ class _Loop(asyncio.AbstractEventLoop):
         task = asyncio.ensure_future(future, loop=self)
         self._drive(task.done)
         return task.result()
+
+    def _drive_once(self):
+        turns = [True]
+        self._drive(lambda: not turns.pop() if turns else True)
 
     def _drive(self, done):
         outer, was = asyncio._get_running_loop(), self._running
@@ -136,12 +140,95 @@ class _Executor(concurrent.futures.Executor):
         return future
 
 
+_pause, _now = time.sleep, time.monotonic
+# Timers of `threading` that are not due: the time, a number, the timer.
+_timers = []
+
+
+def _fire():
+    when, _, timer = heapq.heappop(_timers)
+    _pause(max(0, when - _now()))
+    timer._fire()
+
+
+def _sleep(seconds, /):
+    if not _timers or not seconds >= 0:
+        return _pause(seconds)
+    end = _now() + seconds
+    while _timers and _timers[0][0] <= end:
+        _fire()
+    _pause(max(0, end - _now()))
+
+
+def _wait(done, timeout, what):
+    end = None if timeout is None else _now() + timeout
+    while not done():
+        if _timers and (end is None or _timers[0][0] <= end):
+            _fire()
+        elif end is None:
+            raise RuntimeError(f'deadlock: this would wait forever for {what}. There is one thread, and the work of other '
+                               'threads is done when start() returns: do what is waited for first')
+        else:
+            _pause(max(0, end - _now()))
+            return done()
+    return True
+
+
+class _Lock:
+    def __init__(self): self._held = False
+
+    def acquire(self, blocking=True, timeout=-1):
+        if self._held:
+            limit = (None if timeout < 0 else timeout) if blocking else 0
+            if limit == 0 or not _wait(lambda: not self._held, limit, 'a lock that is held'):
+                return False
+        self._held = True
+        return True
+
+    def release(self):
+        if not self._held:
+            raise RuntimeError('release unlocked lock')
+        self._held = False
+
+    def locked(self): return self._held
+    def __enter__(self): return self.acquire()
+    def __exit__(self, *args): self.release()
+    def _at_fork_reinit(self): self._held = False
+
+
+class _Condition(threading.Condition):
+    _told = 0
+
+    def wait(self, timeout=None):
+        if not self._is_owned():
+            raise RuntimeError('cannot wait on un-acquired lock')
+        self._told = 0
+        saved = self._release_save()
+        try:
+            return _wait(lambda: self._told > 0, timeout, 'a notification')
+        finally:
+            self._acquire_restore(saved)
+
+    def notify(self, n=1):
+        if not self._is_owned():
+            raise RuntimeError('cannot notify on un-acquired lock')
+        self._told += n
+
+    def notify_all(self): self.notify()
+
+
+class _Event(threading.Event):
+    def wait(self, timeout=None):
+        return _wait(self.is_set, timeout, 'an event that is not set')
+
+
 class _Thread:
     _count = 0
 
     def __init__(self, group=None, target=None, name=None, args=(), kwargs=None, *, daemon=None, context=None):
         _Thread._count += 1
-        self.name, self.daemon = name or f'Thread-{_Thread._count}', bool(daemon)
+        self._number = _Thread._count
+        self.name, self.daemon = name or f'Thread-{self._number}', bool(daemon)
         self._target, self._args, self._kwargs = target, args, kwargs or {}
         self.ident = self.native_id = None
 
@@ -150,11 +237,19 @@ class _Thread:
             self._target(*self._args, **self._kwargs)
 
     def start(self):
+        self._begin()
+        self._run()
+
+    def _begin(self):
         if self.ident is not None:
             raise RuntimeError('threads can only be started once')
-        self.ident = self.native_id = _Thread._count
+        self.ident = self.native_id = self._number
+
+    def _run(self):
         try:
             self.run()
+        except SystemExit:
+            pass
         except Exception:
             import traceback
             traceback.print_exc()
@@ -163,6 +258,32 @@ class _Thread:
     def is_alive(self): return False
 
 
+class _Timer(_Thread):
+    def __init__(self, interval, function, args=None, kwargs=None):
+        super().__init__(target=function, args=args or (), kwargs=kwargs)
+        self.interval, self.function, self.finished = interval, function, _Event()
+
+    def start(self):
+        self._begin()
+        heapq.heappush(_timers, (_now() + self.interval, self._number, self))
+
+    def cancel(self):
+        self.finished.set()
+        _timers[:] = [entry for entry in _timers if entry[2] is not self]
+        heapq.heapify(_timers)
+
+    def _fire(self):
+        self._run()
+        self.finished.set()
+
+    def join(self, timeout=None): _wait(lambda: not self.is_alive(), timeout, 'a timer')
+    def is_alive(self): return self.ident is not None and not self.finished.is_set()
+
+
+time.sleep = _sleep
+threading.Thread, threading.Timer, threading.Lock = _Thread, _Timer, _Lock
+threading.Condition, threading.Event = _Condition, _Event
+queue.SimpleQueue = queue._PySimpleQueue
 for _module in (asyncio, asyncio.events):
     _module.new_event_loop, _module.get_event_loop = _Loop, _get_event_loop
     _module.set_event_loop = lambda loop: None
@@ -173,4 +294,3 @@ asyncio._set_running_loop(None)
 for _module in (concurrent.futures, concurrent.futures.thread):
     _module.ThreadPoolExecutor = _Executor
 concurrent.futures.ProcessPoolExecutor = _Executor
-threading.Thread = _Thread

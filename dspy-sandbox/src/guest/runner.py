@@ -1,39 +1,56 @@
-# What the host calls: `__dspy_init`, `__dspy_set` and `__dspy_run`. Names are bound before code of models runs, so that
-# code which changes modules or builtins breaks itself rather than this.
-import _eryx, ast, asyncio, builtins, gc, io, json, linecache, random, sys, traceback, types
+# The functions that the host calls: `__dspy_init`, `__dspy_set` and `__dspy_run`. All that they need is bound before code
+# of models runs, so that code which changes modules or builtins breaks itself rather than this.
+import _eryx, ast, asyncio, builtins, gc, io, json, linecache, os, posix, random, sys, traceback, types
+
+
+def _exit(status=0):
+    raise SystemExit(status)
+
 
 builtins.exit = builtins.quit = sys.exit
+os._exit = posix._exit = _exit
 sys.settrace(None)
-sys.settrace = sys.setprofile = lambda function: None
-sys.stdin = io.StringIO()
+# Functions that would run code of the model inside of the runner, or in every later run.
+for _name in ('settrace', 'setprofile', 'addaudithook', '_settraceallthreads', '_setprofileallthreads'):
+    setattr(sys, _name, lambda *args: None)
 sys.argv = ['']
 
 
 def _make(
     connect=_eryx._eryx_tcp_connect, read=_eryx._eryx_tcp_read, write=_eryx._eryx_tcp_write,
-    close=_eryx._eryx_tcp_close, report=_eryx._eryx_report_output, ast=ast, sys=sys, dumps=json.dumps,
-    loads=json.loads, extract=traceback.extract_tb, lines=linecache.cache, Loop=_Loop, builtins=builtins,
-    Unsupported=io.UnsupportedOperation, set_loop=asyncio._set_running_loop,
+    close=_eryx._eryx_tcp_close, report=_eryx._eryx_report_output, sys=sys, lines=linecache.cache, loop=_default,
+    timers=_timers, builtins=builtins, Unsupported=io.UnsupportedOperation, StringIO=io.StringIO,
+    set_loop=asyncio._set_running_loop, make_encoder=json.encoder.c_make_encoder,
+    quoted=json.encoder.c_encode_basestring, scan=json.JSONDecoder().scan_once, os_write=posix.write,
+    sys_modules=sys.modules, set_depth=sys.setrecursionlimit, depth=sys.getrecursionlimit(),
+    watched=sys.monitoring.get_tool, unwatch=sys.monitoring.free_tool_id, collector_calls=gc.callbacks,
+    Expr=ast.Expr, Expression=ast.Expression, Call=ast.Call, Name=ast.Name, Attribute=ast.Attribute, AST=ast.AST,
+    apart=(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    trace_of=BaseException.__traceback__.__get__, name_of=type.__dict__['__name__'].__get__,
     BaseException=BaseException, Exception=Exception, MemoryError=MemoryError, RecursionError=RecursionError,
     RuntimeError=RuntimeError, SyntaxError=SyntaxError, SystemExit=SystemExit, TypeError=TypeError, UnicodeError=UnicodeError,
-    compile=compile, eval=eval, exec=exec, dict=dict, getattr=getattr, int=int, isinstance=isinstance, len=len,
-    min=min, range=range, str=str, super=super, type=type,
+    any=any, bytes=bytes, compile=compile, eval=eval, dict=dict, getattr=getattr, int=int, isinstance=isinstance,
+    issubclass=issubclass, len=len, list=list, memoryview=memoryview, range=range, str=str, super=super, type=type,
 ):
     CHUNK = 65536
-    ASYNC = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    ONLY_AST, ASYNC, COROUTINE = ast.PyCF_ONLY_AST, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, 0x80
+    CALL, INPUT, ANSWER = 1, 2, 3
+    # Calls that need a loop which runs.
+    LOOPED = {'create_task', 'ensure_future', 'gather', 'get_running_loop', 'current_task'}
     main = types.ModuleType('__main__')
     scope = main.__dict__
     limits = {'stdout': 0, 'bytes': 0}
+    granted = {}
     infrastructure = sys.modules['__main__']
 
     class Stop(BaseException):
         pass
 
     class Output:
-        encoding, errors, newlines, closed, mode, name = 'utf-8', 'replace', None, False, 'w', '<stdout>'
+        encoding, errors, newlines, closed, mode, name = 'utf-8', 'backslashreplace', None, False, 'w', '<stdout>'
 
         def __init__(self):
-            self.line, self.room = [], 0
+            self.line, self.room, self.buffer = [], 0, Bytes()
 
         def write(self, text):
             if not isinstance(text, str):
@@ -41,8 +58,8 @@ def _make(
             try:
                 size = len(text.encode())
             except UnicodeError:
-                text = text.encode('utf-8', 'replace').decode()
-                size = len(text)
+                text = clean(text)
+                size = len(text.encode())
             if size > self.room:
                 text = text[:self.room]
                 self.line.append(text)
@@ -72,8 +89,46 @@ def _make(
         def seekable(self): return False
         def fileno(self): raise Unsupported('fileno')
 
+    class Bytes:
+        closed, mode, name = False, 'wb', '<stdout>'
+
+        def write(self, data):
+            data = memoryview(data).cast('B')
+            for start in range(0, len(data), CHUNK):
+                write_raw(1, data[start:start + CHUNK])
+            return len(data)
+
+        def writelines(self, parts):
+            for part in parts:
+                self.write(part)
+
+        def flush(self): output.flush()
+        def isatty(self): return False
+        def readable(self): return False
+        def writable(self): return True
+        def seekable(self): return False
+        def fileno(self): raise Unsupported('fileno')
+
+    def write_raw(fd, data, /):
+        if fd == 1 or fd == 2:
+            output.flush()
+        return os_write(fd, data)
+
     stopped = []
     output = Output()
+    os.write = posix.write = write_raw
+
+    def clean(text):
+        return text.encode('utf-8', 'backslashreplace').decode()
+
+    def no_json(value):
+        raise TypeError('Object of type ' + name_of(type(value)) + ' is not JSON serializable')
+
+    def dumps(value):
+        return ''.join(make_encoder({}, no_json, quoted, None, ': ', ', ', False, False, False)(value, 0))
+
+    def loads(text):
+        return scan(text, 0)[0]
 
     def exchange(port, payload):
         kind, handle = connect('dspy', port)
@@ -90,26 +145,26 @@ def _make(
                 if kind:
                     raise RuntimeError(value)
                 if not value:
-                    return b''.join(parts)
+                    return b''.join(parts).decode()
                 parts.append(value)
         finally:
             close(handle)
 
-    def input_():
-        return exchange(2, b'').decode()
-
     def function(name, doc, parameters):
         def tool(*args, **kwargs):
             try:
-                payload = dumps([name, args, kwargs], allow_nan=False).encode()
-            except RecursionError:
+                payload = dumps([name, args, kwargs]).encode()
+            except (MemoryError, RecursionError):
                 raise
+            except UnicodeError:
+                raise TypeError(f'{name}() takes text without lone surrogates such as \\ud800; replace them with '
+                                "text.encode('utf-8', 'replace').decode()") from None
             except Exception as error:
                 raise TypeError(f'{name}() takes values of JSON: {error}') from None
             if len(payload) > limits['bytes']:
                 raise RuntimeError(f'the arguments of {name}() are too large: {len(payload)} bytes, the limit is '
                                    f'{limits["bytes"]}')
-            reply = loads(exchange(1, payload))
+            reply = loads(exchange(CALL, payload))
             if 'stop' in reply:
                 stopped.append(reply['stop'])
                 raise Stop(reply['stop'])
@@ -120,108 +175,177 @@ def _make(
         tool.__doc__ = f'{name}({", ".join(parameters)})\n\n{doc}'
         return tool
 
+    def answer(result):
+        exchange(ANSWER, result if type(result) is bytes else b'J' + clean(dumps(result)).encode())
+
     def init():
-        given = loads(input_())
+        given = loads(exchange(INPUT, b''))
         limits.update(given['limits'])
         random.seed(given['seed'])
         for tool in given['tools']:
-            scope[tool['name']] = function(tool['name'], tool['doc'], tool['parameters'])
+            granted[tool['name']] = function(tool['name'], tool['doc'], tool['parameters'])
+        answer({})
 
     def assign():
         try:
-            name, value = loads(input_())
+            name, value = loads(exchange(INPUT, b''))
+            scope[name] = value
         except MemoryError:
-            return {'stop': 'memory'}
-        scope[name] = value
-        return {'value': None}
+            return answer({'stop': 'memory'})
+        answer({})
 
-    def describe(error):
-        try:
-            message = str(error)[:2000]
-        except BaseException:
-            message = ''
-        line = None
-        frame = error.__traceback__
+    def describe(error, phase):
+        kind = type(error)
+        name, line, frame = 'Exception', None, trace_of(error)
         while frame is not None:
             if frame.tb_frame.f_code.co_filename == '<code>':
                 line = frame.tb_lineno
             frame = frame.tb_next
-        if isinstance(error, SyntaxError):
-            message, line = str(error.msg)[:2000], error.lineno
-        return {'kind': type(error).__name__[:200], 'message': message, 'line': line}
+        try:
+            name = clean(name_of(kind)[:200])
+            message = clean(str(error)[:2000])
+            if issubclass(kind, SyntaxError):
+                message, line = clean(str(error.msg)[:2000]), error.lineno
+        except BaseException:
+            message = ''
+        result = {'kind': name, 'message': message, 'line': line if type(line) is int else None}
+        if issubclass(kind, MemoryError):
+            result['stop'] = 'nesting' if phase == 'compiling' or message.startswith('Parser stack') else 'memory'
+        elif issubclass(kind, RecursionError):
+            result['stop'] = 'recursion'
+        elif kind is Stop:
+            result['stop'] = stopped[-1] if stopped else 'broken'
+        return result
 
-    def evaluate(code):
-        if code.co_flags & 0x80:
-            return Loop().run_until_complete(eval(code, scope))
-        return eval(code, scope)
+    def needs_loop(tree, source):
+        if not any(name in source for name in LOOPED):
+            return False
+        nodes = [tree]
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, Call):
+                called = node.func
+                name = called.id if isinstance(called, Name) else getattr(called, 'attr', None)
+                if name in LOOPED:
+                    return True
+            for field in node._fields:
+                parts = getattr(node, field, None)
+                for part in parts if isinstance(parts, list) else (parts,):
+                    if isinstance(part, AST) and not isinstance(part, apart):
+                        nodes.append(part)
+        return False
 
-    def execute(source):
+    def execute(source, phase):
+        phase[0] = 'compiling'
         lines['<code>'] = (len(source), None, source.splitlines(True), '<code>')
-        tree = ast.parse(source, '<code>')
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        tree = compile(source, '<code>', 'exec', ONLY_AST, True)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], Expr) else None
         # Compiled before anything runs: code that does not compile has no effects.
-        value = compile(ast.Expression(last.value), '<code>', 'eval', ASYNC) if last else None
-        evaluate(compile(tree, '<code>', 'exec', ASYNC))
-        return None if value is None else evaluate(value)
+        value = compile(Expression(last.value), '<code>', 'eval', ASYNC, True) if last else None
+        looped = needs_loop(tree, source) or last is not None and needs_loop(last, source)
+        body = compile(tree, '<code>', 'exec', ASYNC, True)
+        phase[0] = 'running'
+        waits = value is not None and value.co_flags & COROUTINE
+        if not (looped or waits or body.co_flags & COROUTINE):
+            eval(body, scope)
+            return None if value is None else eval(value, scope)
+
+        async def both():
+            made = eval(body, scope)
+            if body.co_flags & COROUTINE:
+                await made
+            if value is None:
+                return None
+            made = eval(value, scope)
+            return await made if waits else made
+
+        made = loop.run_until_complete(both())
+        # Tasks that nothing waits for run until they wait themselves.
+        for _ in range(100):
+            if not loop._ready:
+                break
+            loop._drive_once()
+        return made
+
+    def shown(value):
+        if value is None:
+            return {'value': None}
+        try:
+            text = dumps(value).encode()
+        except MemoryError:
+            raise
+        except RecursionError:
+            return {'unshown': 'it is nested too deeply'}
+        except UnicodeError:
+            return {'unshown': 'it has a lone surrogate, such as \\ud800'}
+        except Exception as error:
+            return {'unshown': clean(str(error)[:500])}
+        if len(text) > limits['bytes']:
+            return {'kind': 'ValueError', 'line': None, 'message': f'the value of the last line is too large: {len(text)} '
+                    f'bytes of JSON, the limit is {limits["bytes"]}; assign it instead'}
+        return b'V' + text
+
+    saved = list(builtins.__dict__.items())
+    modules = dict(sys.modules)
+
+    def reset():
+        set_depth(depth)
+        scope['__builtins__'], scope['__name__'] = builtins, '__main__'
+        now = builtins.__dict__
+        if len(now) != len(saved) or any(now.get(name) is not value for name, value in saved):
+            dict.clear(now)
+            dict.update(now, saved)
+        if not modules.keys() <= sys_modules.keys():
+            dict.update(sys_modules, modules)
+
+    def begin():
+        reset()
+        dict.update(scope, granted)
+        stopped.clear()
+        timers.clear()
+        collector_calls.clear()
+        for tool in range(6):
+            if watched(tool) is not None:
+                unwatch(tool)
+        output.room, output.line = limits['stdout'], []
+        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = output
+        sys.stdin = sys.__stdin__ = StringIO()
+        sys_modules['__main__'] = main
+        set_loop(None)
 
     def run():
-        source = input_()
-        stopped.clear()
-        output.room, output.line = limits['stdout'], []
-        sys.stdout = sys.stderr = output
-        sys.modules['__main__'] = main
-        set_loop(None)
+        phase = ['starting']
+        try:
+            source = exchange(INPUT, b'')
+            begin()
+        except BaseException:
+            return answer({'stop': 'broken'})
         try:
             try:
-                value = execute(source)
+                value = execute(source, phase)
             finally:
-                sys.modules['__main__'] = infrastructure
+                set_depth(depth)
+                sys_modules['__main__'] = infrastructure
                 output.flush()
-            result = {'value': None}
-            if value is not None:
-                try:
-                    text = dumps(value, allow_nan=False)
-                except MemoryError:
-                    raise
-                except Exception:
-                    text = None
-                if text is not None and len(text) > limits['bytes']:
-                    result = {'kind': 'ValueError', 'line': None, 'message': f'the value of the last line is too '
-                              f'large: {len(text)} bytes of JSON, the limit is {limits["bytes"]}; assign it instead'}
-                elif text is not None:
-                    result = {'value': text}
+            result = shown(value)
+            value = None
         except SystemExit as error:
             code = error.code
             if code is None or isinstance(code, int) and code == 0:
                 result = {'value': None}
             else:
-                result = describe(error)
+                result = describe(error, phase[0])
                 result['kind'] = 'SystemExit'
         except BaseException as error:
-            result = describe(error)
-            if isinstance(error, MemoryError):
-                result['stop'] = 'memory'
-            elif isinstance(error, RecursionError):
-                result['stop'] = 'recursion'
-            elif isinstance(error, Stop):
-                result['stop'] = stopped[-1] if stopped else 'crash'
+            result = describe(error, phase[0])
             error = None
-        if 'stop' not in result and stopped:
+        if stopped and not (type(result) is dict and 'stop' in result):
             result = {'stop': stopped[-1]}
-        restore()
-        return result
-
-    saved = dict(builtins.__dict__)
-    modules = dict(sys.modules)
-
-    def restore():
-        scope['__builtins__'] = builtins
-        now = builtins.__dict__
-        if now != saved:
-            dict.clear(now)
-            dict.update(now, saved)
-        if not modules.keys() <= sys.modules.keys():
-            dict.update(sys.modules, modules)
+        try:
+            reset()
+        except BaseException:
+            result = {'stop': 'broken'}
+        answer(result)
 
     return init, assign, run
 

@@ -20,6 +20,12 @@ pub(crate) fn tools() -> Vec<Tool> {
     vec![
         Tool::new("echo", "Returns the value.", |Echo { value }: Echo| async move { Json(value) }),
         Tool::new("flood", "Returns too much.", |_: Nothing| async move { "x".repeat(20_000_000) }),
+        Tool::new("flood_of_lists", "Returns too many lists.", |_: Nothing| async move {
+            Json(Value::from(vec![Value::Array(Vec::new()); 400_000]))
+        }),
+        Tool::new("deep", "Returns what is nested too deeply.", |_: Nothing| async move {
+            Json((0..1_000).fold(Value::Null, |value, _| Value::Array(vec![value])))
+        }),
         Tool::new("panics", "Panics.", |_: Nothing| async move {
             assert!(std::hint::black_box(false), "a bug");
         }),
@@ -63,7 +69,7 @@ pub(crate) fn word(execution: &Execution) -> &'static str {
         Err(CodeError::Output) => "output",
         Err(CodeError::Calls) => "calls",
         Err(CodeError::Recursion) => "recursion",
-        Err(CodeError::Crashed) => "crashed",
+        Err(CodeError::Crashed { .. }) => "crashed",
         Err(_) => "another",
     }
 }

@@ -6,4 +6,15 @@
 
 mod behaviour;
 mod common;
+mod folder;
 mod hostile;
+mod recovery;
+mod strict;
+
+/// The sources of two private modules, whose laws are tested by themselves.
+#[path = "../../src/folder.rs"]
+#[allow(dead_code, clippy::pedantic)]
+mod folder_source;
+#[path = "../../src/strict.rs"]
+#[allow(dead_code, clippy::pedantic)]
+mod strict_source;

@@ -49,13 +49,13 @@ impl<S: Signature> CodeAct<S> {
     /// Creates the agent.
     ///
     /// # Errors
-    /// If two tools have the same name or one is named `submit`, or the signature has a field named `repl_history`,
-    /// `reasoning` or `code`.
+    /// If two tools have the same name or one is named `submit`, one needs an approval for every call, or the
+    /// signature has a field named `repl_history`, `reasoning` or `code`, or an input with the name of a tool.
     pub fn new(tools: impl IntoIterator<Item = Tool>, interpreter: impl Interpreter) -> Result<Self> {
         let tools: Arc<[Tool]> = tools.into_iter().collect();
         let interpreter: Arc<dyn Interpreter> = Arc::new(interpreter);
-        check_names(&tools, &[SUBMIT])?;
         let spec = S::spec();
+        check_tools(&tools, &[SUBMIT], spec)?;
         if let Some(name) = [HISTORY, REASONING, CODE].into_iter().find(|name| spec.field(name).is_some()) {
             let message = "the strategy needs this name for a field of its own; rename the field";
             return Err(FieldError::new(name, message).into());
@@ -93,17 +93,28 @@ impl<S: Signature> CodeAct<S> {
     }
 }
 
-/// Checks that tools have names of their own.
-pub(super) fn check_names(tools: &[Tool], reserved: &[&str]) -> Result<()> {
+/// Checks that tools have names of their own, and that code can call them.
+pub(super) fn check_tools(tools: &[Tool], reserved: &[&str], spec: &SignatureSpec) -> Result<()> {
     for (at, tool) in tools.iter().enumerate() {
-        if reserved.contains(&tool.name()) {
+        let name = tool.name();
+        if reserved.contains(&name) {
             return Err(Error::other(format!(
-                "no tool may be named `{}`, which the strategy adds; rename it",
-                tool.name()
+                "no tool may be named `{name}`, which the strategy adds; rename it"
             )));
         }
-        if tools[..at].iter().any(|other| other.name() == tool.name()) {
-            return Err(Error::other(format!("two tools are named `{}`; rename one", tool.name())));
+        if tools[..at].iter().any(|other| other.name() == name) {
+            return Err(Error::other(format!("two tools are named `{name}`; rename one")));
+        }
+        if spec.inputs().any(|input| input.name() == name) {
+            return Err(Error::other(format!(
+                "`{name}` is a tool and an input, but both are names in the code; rename one"
+            )));
+        }
+        if tool.always_needs_approval() {
+            return Err(Error::other(format!(
+                "the tool `{name}` needs approvals, which code cannot wait for; use an agent that can, such as `ReAct`, or \
+                 require an approval for some calls only"
+            )));
         }
     }
     Ok(())

@@ -46,6 +46,9 @@ pub struct Execution {
     pub stdout: String,
     /// The value of the last line if it is an expression with a JSON form, otherwise null; or why the code ended early.
     pub outcome: Result<Value, CodeError>,
+    /// A remark for the author of the code, such as why the value of the last line has no JSON form. Part of what a model
+    /// is shown.
+    pub note: Option<String>,
     /// Whether the session had to be replaced, so that variables and definitions are lost.
     pub state_lost: bool,
 }
@@ -53,12 +56,19 @@ pub struct Execution {
 impl Execution {
     /// Creates the result of code that ran to its end.
     pub fn done(stdout: impl Into<String>, value: impl Into<Value>) -> Self {
-        Execution { stdout: stdout.into(), outcome: Ok(value.into()), state_lost: false }
+        Execution { stdout: stdout.into(), outcome: Ok(value.into()), note: None, state_lost: false }
     }
 
     /// Creates the result of code that ended early.
     pub fn failed(stdout: impl Into<String>, error: CodeError) -> Self {
-        Execution { stdout: stdout.into(), outcome: Err(error), state_lost: false }
+        Execution { stdout: stdout.into(), outcome: Err(error), note: None, state_lost: false }
+    }
+
+    /// Adds a remark for the author of the code.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
     }
 
     /// Marks the session as replaced.
@@ -93,7 +103,10 @@ pub enum CodeError {
     /// The code nested calls too deeply.
     Recursion,
     /// The interpreter failed.
-    Crashed,
+    Crashed {
+        /// The reason, as far as it is known.
+        reason: String,
+    },
 }
 
 impl fmt::Display for CodeError {
@@ -116,7 +129,7 @@ impl fmt::Display for CodeError {
                 f.write_str("the code called functions of the host too often and was stopped")
             }
             CodeError::Recursion => f.write_str("the code nested calls too deeply and was stopped"),
-            CodeError::Crashed => f.write_str("the interpreter failed"),
+            CodeError::Crashed { reason } => write!(f, "the interpreter failed: {reason}"),
         }
     }
 }

@@ -157,8 +157,15 @@ pub(super) fn output_of(execution: &Execution) -> String {
         Ok(value) => line(&value.to_string()),
         Err(error) => line(&error.to_string()),
     }
+    if let Some(note) = &execution.note {
+        line(&format!("({note})"));
+    }
     if execution.state_lost {
         line("(the session was replaced: variables and definitions are lost)");
+    }
+    // The line end of the last line is no part of it.
+    if text.ends_with('\n') {
+        text.pop();
     }
     if text.is_empty() { "(no output)".to_owned() } else { text }
 }
@@ -175,13 +182,19 @@ pub(super) fn told(turns: &[CodeTurn]) -> String {
             text.push_str(&format!("{reasoning}\n"));
         }
         if !code.is_empty() {
-            // A fence that the code does not contain.
-            let longest = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-            let fence = "`".repeat(longest.max(2) + 1);
+            let fence = fence_for(code);
             text.push_str(&format!("{fence}python\n{}\n{fence}\n", code.trim_end()));
         }
-        text.push_str(&format!("Output:\n{output}\n\n"));
+        // Printed text could look like further turns.
+        let fence = fence_for(output);
+        text.push_str(&format!("Output:\n{fence}\n{}\n{fence}\n\n", output.trim_end_matches('\n')));
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Returns a fence of backticks that the text does not contain.
+fn fence_for(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use self::budget::{Budget, Limits};
 use self::queries::{BATCH, QUERY, Queries};
-use super::code_act::check_names;
+use super::code_act::check_tools;
 use super::program_of_thought::set_all;
 use super::repl::{self, CODE, HISTORY, REASONING, Repl, SUBMIT, Submitted, Transcript, turn_fields};
 use super::{Interpreter, described};
@@ -85,12 +85,13 @@ impl<S: Signature> Rlm<S> {
     /// Creates the strategy. The tools are functions of the code.
     ///
     /// # Errors
-    /// If two tools have the same name or one has that of a function above, or the signature has a field named
-    /// `variables`, `repl_history`, `budget`, `reasoning` or `code`.
+    /// If two tools have the same name or one has that of a function above, one needs an approval for every call, or the
+    /// signature has a field named `variables`, `repl_history`, `budget`, `reasoning` or `code`, or an input with the name
+    /// of a tool.
     pub fn new(tools: impl IntoIterator<Item = Tool>, interpreter: impl Interpreter) -> Result<Self> {
         let tools: Arc<[Tool]> = tools.into_iter().collect();
-        check_names(&tools, &[SUBMIT, QUERY, BATCH, RECURSE])?;
         let spec = S::spec();
+        check_tools(&tools, &[SUBMIT, QUERY, BATCH, RECURSE], spec)?;
         let own = [VARIABLES, HISTORY, BUDGET, REASONING, CODE];
         if let Some(name) = own.into_iter().find(|name| spec.field(name).is_some()) {
             let message = "the strategy needs this name for a field of its own; rename the field";
