@@ -206,7 +206,8 @@ impl Own {
             }
             Mode::Run => {
                 let calls = ["tea", "none", "milk"].map(|item| ToolCall::new("buy", arguments(item)));
-                let calls = ToolCalls::from_iter(calls.into_iter().chain([ToolCall::new("sell", json!({}))]));
+                let sell = ToolCall::new("sell", json!({}));
+                let calls = calls.into_iter().chain([sell]).collect::<ToolCalls>();
                 let results = calls.run(&[buy]).await;
                 results.iter().map(|result| result.text() + "\n").collect()
             }

@@ -83,8 +83,8 @@ fn row(index: usize) -> Order {
     Order {
         wish: format!("wish {index}"),
         photo: image(),
-        sounds: vec![Audio::from_bytes(b"RIFF0000WAVEfmt ".to_vec(), "audio/wav").unwrap()],
-        paper: (index > 0).then(|| File::from_bytes(b"%PDF-1.7".to_vec(), "application/pdf").unwrap()),
+        sounds: vec![Audio::from_bytes(b"RIFF0000WAVEfmt ", "audio/wav").unwrap()],
+        paper: (index > 0).then(|| File::from_bytes(b"%PDF-1.7", "application/pdf").unwrap()),
         earlier: History::from_iter([earlier]).with_limit(3),
         sources: vec![Document::new("Price list", "Tea costs 4.").with_source("https://example.org/prices")],
         home: (index > 0).then(|| Place { near: vec![place.clone()], ..place.clone() }),
@@ -99,7 +99,7 @@ fn row(index: usize) -> Order {
 }
 
 fn image() -> Image {
-    Image::from_bytes(b"\x89PNG\r\n\x1a\n0".to_vec(), "image/png").unwrap()
+    Image::from_bytes(b"\x89PNG\r\n\x1a\n0", "image/png").unwrap()
 }
 
 /// An interpreter whose code is the outputs that it submits, or text that it prints.

@@ -37,8 +37,11 @@ struct Calls {
 
 /// What was called, and what came of it.
 struct Record<K, R, I = ()> {
-    slots: Mutex<HashMap<K, Vec<Arc<Slot<R, I>>>>>,
+    slots: Mutex<HashMap<K, Slots<R, I>>>,
 }
+
+/// Equal calls, in the order in which they started.
+type Slots<R, I> = Vec<Arc<Slot<R, I>>>;
 
 impl<K, R, I> Default for Record<K, R, I> {
     fn default() -> Self {

@@ -97,7 +97,7 @@ pub struct ApprovalNeeded {
 
 impl ApprovalNeeded {
     /// Returns the error in an error of a program or a tool, or in its sources.
-    pub fn of(error: &(dyn StdError + 'static)) -> Option<&Self> {
+    pub fn of<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Self> {
         within(error)
     }
 }
@@ -133,7 +133,7 @@ impl ApprovalUnavailable {
     }
 
     /// Returns the error in an error of a program or a tool, or in its sources.
-    pub fn of(error: &(dyn StdError + 'static)) -> Option<&Self> {
+    pub fn of<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Self> {
         within(error)
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn lacks_approval(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Finds an error among the sources of another.
-fn within<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> Option<&E> {
+fn within<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use dspy_base::digest::Digest;
 use dspy_base::keyword;
-use dspy_core::lm::Lm;
 use dspy_core::lm::with_layer;
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};

@@ -334,13 +334,13 @@ pub(super) struct Decisions {
 impl Decisions {
     pub(super) fn new(decisions: Vec<Decision>) -> Self {
         let mut sorted = Decisions::default();
-        for Decision { mut call, verdict } in decisions {
+        for Decision { call, verdict } in decisions {
             match call.id.split_once(INSIDE) {
                 None => drop(sorted.own.insert(call.id, verdict)),
                 Some((outer, inner)) => {
-                    let outer = outer.to_owned();
-                    call.id = inner.to_owned();
-                    sorted.inside.entry(outer).or_default().push(Decision { call, verdict });
+                    let (outer, id) = (outer.to_owned(), inner.to_owned());
+                    let decision = Decision { call: WaitingCall { id, ..call }, verdict };
+                    sorted.inside.entry(outer).or_default().push(decision);
                 }
             }
         }
