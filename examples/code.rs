@@ -1,4 +1,4 @@
-//! Strategies whose models write Python, in the sandbox: a program of thought, an agent that acts by code, and a text too
+//! Strategies whose models write Python, in the sandbox: a program of thought, an agent that acts by code, and a log too
 //! large for a prompt.
 //!
 //! Run: `cargo run --example code --features sandbox`; the first run on a machine prepares Python, which takes half a

@@ -68,7 +68,7 @@ fn samples_take_memory_in_proportion() {
         best.set_lm(Lm::custom(Instantly));
         let call = || {
             let prediction = runtime.block_on(best.call("What is the capital of France?")).unwrap();
-            assert_eq!(prediction.usage().requests, samples as u64);
+            assert_eq!(prediction.added_as::<usize>("samples").unwrap(), samples);
         };
         call();
         allocation_counter::measure(call).bytes_max

@@ -125,7 +125,7 @@ impl Session for SubmitSession {
 
     fn run<'s>(&'s mut self, code: &'s str) -> BoxFuture<'s, Execution> {
         Box::pin(async move {
-            if let Ok(outputs) = serde_json::from_str::<Value>(code) {
+            if let Ok(outputs @ Value::Object(_)) = serde_json::from_str(code) {
                 let submit = self.0.iter().find(|tool| tool.name() == "submit").unwrap();
                 submit.call(&outputs).await.unwrap();
             }

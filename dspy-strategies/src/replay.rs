@@ -35,7 +35,7 @@ struct Calls {
     record: Record<CallKey, Outcome, Arc<Calls>>,
 }
 
-/// What was called, and what came of it.
+/// The calls of an attempt, with their results.
 struct Record<K, R, I = ()> {
     slots: Mutex<HashMap<K, Slots<R, I>>>,
 }

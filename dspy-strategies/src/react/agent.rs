@@ -186,6 +186,8 @@ impl Agent<'_> {
                     failed.get_or_insert(error);
                 }
             }
+            // Other tasks run between calls. Not at the start of each: calls start in their order.
+            tokio::task::yield_now().await;
         }
         drop(running);
         insert_results(turn, answered);
@@ -217,7 +219,6 @@ impl Agent<'_> {
     /// Runs one call. Whatever the tool does, the result is an observation, in bounded time and space, unless an agent
     /// inside has to wait.
     async fn run(&self, run: &str, call: &ToolCall, tool: Option<&Tool>, resumed: Option<Resumed>) -> Ran {
-        tokio::task::yield_now().await;
         let error = |text: String| Observation::error(id(call), &call.name, self.limits.clipped(&text));
         let Some(tool) = tool else {
             let names: Vec<_> = self.tools.iter().map(|tool| format!("`{}`", tool.name())).collect();
