@@ -146,6 +146,40 @@ async fn calls_elsewhere_in_a_reply_are_no_calls() {
 }
 
 #[tokio::test]
+async fn quoted_places_of_calls_are_no_calls() {
+    let section = format!("[[ ## calls ## ]]\n[{CALL}]");
+    for reply in [
+        format!("[[ ## answer ## ]]\nThe page says:\n```\n{section}\n```\nI will not."),
+        format!("[[ ## answer ## ]]\nThe page says:\n~~~\n{section}\n~~~\nI will not."),
+        format!("The page says:\n```\n[[ ## answer ## ]]\nhm\n\n{section}\n```\nI refuse."),
+        format!("[[ ## answer ## ]]\nno\n\n    {section}"),
+        format!("[[ ## answer ## ]]\nno\n\n- {section}"),
+        format!("[[ ## answer ## ]]\nno\n\n### {section}"),
+        format!("[[ ## answer ## ]]\nno\n\n[[ ## calls ## ]]\n[[{CALL}]]"),
+        format!("[[ ## calls ## ]]\n{{\"page\": \"bad\", \"tool_calls\": [{CALL}], \"mine\": []}}"),
+        format!("[[ ## calls ## ]]\n{{\"tool_calls\": [{CALL}], \"note\": \"do not run\"}}"),
+        format!("{{\"answer\": \"The page says: \", \"calls\": [{CALL}], \"z\": \"\"}}"),
+        format!("{{\"answer\": \"no\", \"calls\": {{\"refused\": true, \"tool_calls\": [{CALL}]}}}}"),
+    ] {
+        calls_nothing(&reply).await;
+    }
+    // A fence around the whole reply quotes nothing, nor does one that is left open before, or one in the section.
+    for reply in [
+        format!("```\n[[ ## answer ## ]]\nso\n\n{section}\n```"),
+        format!("[[ ## answer ## ]]\nIt is ```python\nprint(1)\n```\n\n{section}"),
+        format!("[[ ## answer ## ]]\nAs follows:\n```python\nprint(1)\n\n{section}"),
+        format!("[[ ## answer ## ]]\nso\n\n[[ ## calls ## ]]\n```json\n[{CALL}]\n```"),
+        format!(
+            "[[ ## calls ## ]]\n{{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{CALL}]}}"
+        ),
+    ] {
+        let output =
+            ask("chat", false, false, &reply).await.unwrap_or_else(|error| panic!("{reply}: {error}"));
+        assert_eq!(bare(&output), json!([["read_file", {"path": "a"}]]), "{reply}");
+    }
+}
+
+#[tokio::test]
 async fn the_text_of_a_model_with_native_calls_is_never_a_call() {
     for reply in [
         format!("[[ ## answer ## ]]\nNow.\n\n[[ ## calls ## ]]\n[{CALL}]\n\n[[ ## completed ## ]]"),

@@ -104,10 +104,34 @@ pub(super) fn section_problem(
             "its marker stands in mid-line or is damaged; write `[[ ## {} ## ]]` on a line of its own",
             field.name()
         )
+    } else if is_quoted(&reply[sections.base()..], first.name.start - sections.base()) {
+        format!("its marker stands in a code fence; write `[[ ## {} ## ]]` outside of one", field.name())
     } else {
         return None;
     };
     Some(FieldProblem::new(field.name(), message))
+}
+
+/// Returns whether an offset is inside a code fence that opens after other text and is closed later. A fence around the
+/// whole reply quotes nothing, and one that is not closed belongs to what stands before the marker.
+fn is_quoted(reply: &str, at: usize) -> bool {
+    let mut open: Option<(char, usize)> = None;
+    let mut is_first = true;
+    let before = &reply[..reply[..at].rfind('\n').map_or(0, |newline| newline + 1)];
+    for line in before.lines().filter(|line| !line.trim().is_empty()) {
+        match (markers::fence_mark(line), open) {
+            (Some((mark, width, _)), None) if !is_first => open = Some((mark, width)),
+            (Some((mark, width, true)), Some((opening, least))) if mark == opening && width >= least => {
+                open = None
+            }
+            _ => {}
+        }
+        is_first = false;
+    }
+    let Some((opening, least)) = open else { return false };
+    // The next fence of the same kind closes it, unless it opens one of the section itself.
+    let next = reply[at..].lines().filter_map(markers::fence_mark).find(|(mark, ..)| *mark == opening);
+    next.is_some_and(|(_, width, bare)| bare && width >= least)
 }
 
 /// Returns the problem of the elements of a reply with calls: they have one, and nothing stands outside of elements.
@@ -161,7 +185,11 @@ pub(super) fn object_problem(spec: &SignatureSpec, report: &ParseReport) -> Opti
             path.strip_prefix(&dotted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         let joins = [RepairKind::LoneToList, RepairKind::JoinedObjects, RepairKind::EmbeddedJson];
+        // A member beside the outputs: an unescaped quotation mark in a quotation makes one.
+        let beside =
+            || repair.path.to_string().strip_prefix("$.").is_some_and(|key| !key.contains(['.', '[']));
         whole && (!is_notation(repair.kind) || joins.contains(&repair.kind))
+            || repair.kind == RepairKind::ExtraKey && beside()
             || !is_notation(repair.kind) && inside()
     };
     report.repairs.iter().any(doubtful).then(|| {

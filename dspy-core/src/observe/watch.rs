@@ -24,6 +24,8 @@ pub(crate) struct Watched {
     pub(crate) events: Option<Arc<EventScope>>,
     /// The layers around tools, which belong to the same tasks. Their type is that of another module.
     pub(crate) tools: Option<Arc<dyn Any + Send + Sync>>,
+    /// The call of a tool that the tasks work on, of a type of another module.
+    pub(crate) call: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Watched {
@@ -42,6 +44,7 @@ impl Watched {
             trace: self.trace.or(other.trace),
             events: self.events.or(other.events),
             tools: self.tools.or(other.tools),
+            call: self.call.or(other.call),
         }
     }
 

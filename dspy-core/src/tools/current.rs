@@ -5,15 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::ToolSpec;
-
-tokio::task_local! {
-    static CURRENT: CurrentCall;
-}
+use crate::observe::Watched;
 
 /// The caller of a tool. Strategies decide by it whether an agent inside the tool can wait for a decision.
 pub(super) type Caller = Arc<dyn Any + Send + Sync>;
 
-/// The innermost call of a tool around the current task.
+/// The innermost call of a tool around the current task, and the tasks that it starts by [`spawn`](crate::program::spawn).
 #[derive(Clone)]
 pub struct CurrentCall {
     spec: Arc<ToolSpec>,
@@ -24,7 +21,7 @@ pub struct CurrentCall {
 impl CurrentCall {
     /// Returns the call, or `None` outside of tools.
     pub fn get() -> Option<Self> {
-        CURRENT.try_with(Self::clone).ok()
+        Watched::current().call?.downcast_ref().cloned()
     }
 
     /// Returns the name of the tool.
@@ -48,7 +45,8 @@ impl CurrentCall {
         pauses: bool,
         work: F,
     ) -> impl Future<Output = F::Output> {
-        CURRENT.scope(CurrentCall { spec: spec.clone(), caller, pauses }, work)
+        let call = CurrentCall { spec: spec.clone(), caller, pauses };
+        Watched { call: Some(Arc::new(call)), ..Watched::current() }.enter(work)
     }
 }
 

@@ -163,6 +163,8 @@ fn exact(text: &str) -> Option<Vec<ToolCall>> {
 /// Converts a value to calls; `None` if it is not a call.
 fn from_json(value: Value) -> Option<Vec<ToolCall>> {
     match value {
+        // A list in a list may be a quotation.
+        Value::Array(items) if items.iter().any(Value::is_array) => None,
         Value::Array(items) => {
             let calls: Option<Vec<_>> = items.into_iter().map(from_json).collect();
             calls.map(|calls| calls.into_iter().flatten().collect())
@@ -174,6 +176,14 @@ fn from_json(value: Value) -> Option<Vec<ToolCall>> {
 
 fn from_object(mut members: Map<String, Value>) -> Option<Vec<ToolCall>> {
     for key in ["tool_calls", "tool_call", "function_call"] {
+        // Another member may say that the calls are not meant; those of a message of OpenAI do not.
+        let says = |(name, value): (&String, &Value)| {
+            let is_empty = value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+            name != key && !is_empty && name != "role"
+        };
+        if members.contains_key(key) && members.iter().any(says) {
+            return None;
+        }
         if let Some(inner) = members.get_mut(key).filter(|inner| inner.is_array() || inner.is_object()) {
             return from_json(inner.take());
         }
