@@ -81,11 +81,34 @@ impl<P: Program, E> Study<'_, P, E> {
         ));
     }
 
+    /// Checks that the rest of the budget covers work with this name: it pays for new programs and compares them on
+    /// `rows`. The answer is written to the journal.
+    ///
+    /// # Errors
+    /// If it does not. If no new program was compared before, the report has a warning.
+    pub(crate) fn check_affordable(&self, name: &str, needs: Needs, rows: usize) -> Result<(), Stop> {
+        let none = Needs { calls: 0, runs: 0 };
+        let afforded = self.affordable(name, 1, |count| if count == 0 { none } else { needs })?;
+        let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) else { return Ok(()) };
+        if self.found().trials.len() <= 1 {
+            self.warn_nothing_compared(rows);
+        }
+        Err(Stop::Budget(limit))
+    }
+
+    /// Warns that the budget does not cover a comparison of a new program on this many rows.
+    pub(crate) fn warn_nothing_compared(&self, rows: usize) {
+        self.warn(format!(
+            "the budget ended before a new program could be compared on {}, so none was asked for; raise it",
+            counted(rows, "row")
+        ));
+    }
+
     /// Notes that fewer new programs were asked for than wanted.
     pub(crate) fn note_afforded(&self, what: &str, wanted: usize, afforded: Afforded) {
         if afforded.limit.is_some() {
             self.decide(format!(
-                "{what}: {} of {wanted} were asked for, as the budget compares no more",
+                "asked for {} of {wanted} {what}: the rest of the budget cannot compare more",
                 afforded.count
             ));
         }

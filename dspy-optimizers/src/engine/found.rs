@@ -6,6 +6,7 @@ use dspy_core::lm::{Budget, Limit, Usage};
 use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
 
+use super::patience::Patience;
 use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
 use crate::headroom::Headroom;
@@ -38,6 +39,7 @@ pub(super) struct Found<P> {
     pub(super) headroom: Option<Headroom>,
     /// The decisions of the algorithm with their reasons.
     pub(super) decisions: Vec<String>,
+    pub(super) patience: Patience,
 }
 
 impl<P> Default for Found<P> {
@@ -55,6 +57,7 @@ impl<P> Default for Found<P> {
             states: SharedStates::default(),
             headroom: None,
             decisions: Vec::new(),
+            patience: Patience::default(),
         }
     }
 }

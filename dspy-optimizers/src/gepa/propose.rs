@@ -16,7 +16,7 @@ use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
 use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
-use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
+use crate::engine::{Answer, ExampleFor, Program, Rollout, Stop, Study};
 use crate::proposer::{TextRequest, no_text, sift};
 use crate::report::Stopped;
 
@@ -148,10 +148,23 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             }
         }
         let (study, proposer) = (self.study, self.proposer);
+        let most = self.settings.max_chars;
         let proposals = requests.iter().flatten().map(|(name, request)| async move {
-            study.effect(name, || proposer.propose(request.clone())).await
+            let effect = study.effect(name, || proposer.propose(request.clone())).await?;
+            let answer = match &effect.output {
+                Ok(texts) => {
+                    let (usable, fruitless) = sift(texts, &request.current, most);
+                    // The present text again is a sign of contentment.
+                    let content = usable.is_empty() && fruitless.unchanged > 0;
+                    let answer = Answer::of(!usable.is_empty(), false, effect.usage);
+                    if content { Answer::Neutral } else { answer }
+                }
+                Err(_) => Answer::Useless(1),
+            };
+            Ok::<_, Stop>((effect, answer))
         });
-        let mut proposals = study.several(proposals.collect()).await?.into_iter();
+        let proposals = study.ask(proposals.collect(), 1, |(_, answer)| *answer).await?;
+        let mut proposals = proposals.into_iter().map(|(effect, _)| effect);
         let mut requests = requests.into_iter();
 
         let mut improved = Vec::new();

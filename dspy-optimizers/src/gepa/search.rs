@@ -17,7 +17,7 @@ use crate::OptimizeError;
 use crate::component::{Candidate, Component};
 use crate::counts::counted;
 use crate::data::label_names;
-use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
+use crate::engine::{Contestant, ExampleFor, Needs, Program, Rollout, Stop, Study, Task};
 use crate::proposer::SharedProposer;
 use crate::race::Race;
 use crate::report::{ItemReport, Scores, Stopped, Trial, mean, percent};
@@ -156,8 +156,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
             let before = self.meter.spent();
             let seed = self.study.seed().branch("iteration").index(number);
-            if !self.merge(seed).await? {
+            if !self.merge(number, seed).await? {
                 self.iterate(number, seed).await?;
+            }
+            // Demonstrations need no proposer.
+            if self.study.has_given_up() && !self.settings.components.contains(&Evolve::Demos) {
+                break;
             }
             idle = if self.meter.spent() == before { idle + 1 } else { 0 };
             number += 1;
@@ -208,7 +212,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     /// Tries a merge, if one is due. Returns whether one was evaluated.
-    async fn merge(&mut self, seed: Seed) -> Result<bool, Halt> {
+    async fn merge(&mut self, number: u64, seed: Seed) -> Result<bool, Halt> {
         let Merges { due, tested, found_new, .. } = self.merges;
         let val = self.study.val();
         if due == 0
@@ -218,6 +222,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             // Nothing is begun that cannot be completed.
             || !self.meter.has(val.len())
         {
+            return Ok(false);
+        }
+        let runs = |count: usize| Needs { calls: 0, runs: count * val.len() };
+        if self.study.affordable(&format!("merge-{number}"), 1, runs)?.count == 0 {
             return Ok(false);
         }
         self.merges.found_new = false;
