@@ -194,10 +194,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let new = compared.max(settings.race.first_block(val));
         let present = if self.current == 0 { 0 } else { compared };
         let curations = self.kept.len().saturating_add(rows).div_ceil(settings.rows_per_curation.max(1));
+        // The items of a playbook that runs went right with may be new.
+        let right = if self.current == 0 { 0 } else { rollouts.len() - wanted };
         let needs = |count: usize| match count {
             0 => Needs { calls: 0, runs: 0 },
             _ => Needs {
-                calls: paths * (count.saturating_mul(settings.reflections).saturating_add(curations)),
+                calls: paths
+                    * (count.saturating_mul(settings.reflections).saturating_add(curations) + right),
                 runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present,
             },
         };

@@ -4,10 +4,10 @@ use dspy_core::Seed;
 
 use super::BetterTogether;
 use crate::data::{Data, Rows};
-use crate::engine::{ExampleFor, Program, Scores, Stop, Study};
+use crate::engine::{ExampleFor, Needs, Program, Scores, Stop, Study};
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
-use crate::{Budget, OptimizeError, Optimizer as _};
+use crate::{OptimizeError, Optimizer as _};
 use dspy_core::evaluate::SharedMetric;
 
 impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Output>> {
@@ -38,8 +38,12 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                 teacher: study.teacher().cloned(),
             };
             study.part("steps", &label, 0);
+            // What a step finds is worth nothing without the score after it.
+            let name = format!("step-{index}");
+            study.check_affordable(&name, Needs { calls: 0, runs: val.len() }, val.len())?;
+            let budget = study.all_but(&name, val.len())?;
             let work = optimizer.compile(program.clone(), data);
-            match study.nested(&format!("step-{index}"), Budget::UNLIMITED, work).await {
+            match study.nested(&name, budget, work).await {
                 Ok(optimized) => {
                     let report = optimized.report();
                     for warning in &report.warnings {

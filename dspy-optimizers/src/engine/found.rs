@@ -143,6 +143,16 @@ impl PeakCost {
         self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
     }
 
+    /// Returns the calls, tokens and US dollars that are left of a budget after this many rollouts at the peak cost.
+    pub(super) fn left_after(self, rollouts: usize, left: Budget) -> [Option<f64>; 3] {
+        let rest = |left: Option<f64>, each: f64| left.map(|left| (left - each * rollouts as f64).max(0.0));
+        [
+            rest(left.calls.map(|calls| calls as f64), self.calls as f64),
+            rest(left.tokens.map(|tokens| tokens as f64), self.tokens as f64),
+            rest(left.usd, self.usd),
+        ]
+    }
+
     /// Returns the limit that this many rollouts at the peak cost would exceed, with this many calls of a proposer, each
     /// of which has the tokens and the price of a rollout.
     pub(super) fn exceeds(self, rollouts: usize, calls: usize, left: Budget) -> Option<Limit> {

@@ -133,6 +133,7 @@ pub(crate) use self::call::guarded;
 pub use self::effect::Effect;
 pub(crate) use self::embedding::embed;
 pub(crate) use self::failures::on_row;
+pub(crate) use self::headroom::check_best_score;
 pub(crate) use self::nested::inherit;
 pub(crate) use self::patience::{AT_FIRST, Answer};
 pub use self::rollout::{Outcome, Rollout, Task};
@@ -140,6 +141,7 @@ pub(crate) use self::start::Splits;
 pub use self::start::StudyBuilder;
 pub use self::stop::Stop;
 pub use self::study::Study;
+pub(crate) use self::teacher::check_teacher;
 pub(crate) use self::verification::too_small;
 #[doc(no_inline)]
 pub use crate::component::{Candidate, Component, ComponentKind, ComponentValue};

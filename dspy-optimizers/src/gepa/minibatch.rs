@@ -29,10 +29,6 @@ impl Minibatches {
         self.size = (self.size + self.size.div_ceil(2)).min(self.most);
     }
 
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Returns the number of minibatches in an epoch.
     pub(super) fn per_epoch(&self) -> usize {
         self.used.len().div_ceil(self.size)

@@ -72,40 +72,6 @@ impl Failures {
 }
 
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
-    /// Returns the components of a program that the settings name, tools excluded.
-    pub(super) fn chosen_components(
-        given: &Candidate,
-        evolve: &[Evolve],
-        outputs: &[(String, String)],
-    ) -> Vec<Component> {
-        let is_output = |path: &str, field: &str| outputs.iter().any(|(p, f)| p == path && f == field);
-        let mut found: Vec<Component> = Vec::new();
-        let mut add = |component: &Component| {
-            if !found.contains(component) {
-                found.push(component.clone());
-            }
-        };
-        for evolve in evolve {
-            if let Evolve::Only(component) = evolve {
-                add(component);
-            }
-            given
-                .components()
-                .filter(|component| match (evolve, component.kind()) {
-                    (Evolve::Instructions, ComponentKind::Instruction)
-                    | (Evolve::Demos, ComponentKind::Demos)
-                    | (Evolve::Playbooks, ComponentKind::Playbook) => true,
-                    (Evolve::Descriptions, ComponentKind::Description { field })
-                    | (Evolve::Variants, ComponentKind::Variant { field, .. }) => {
-                        is_output(component.predictor(), field)
-                    }
-                    _ => false,
-                })
-                .for_each(&mut add);
-        }
-        found
-    }
-
     /// Adds the tools that were passed to predictors to the components.
     pub(super) fn find_tools(&mut self, rollouts: &[Rollout]) {
         if !self.settings.components.contains(&Evolve::Tools) {
@@ -344,6 +310,40 @@ pub(super) fn outputs_of(program: &impl Program) -> Vec<(String, String)> {
         fields.into_iter().map(move |field| (path.clone(), field))
     });
     outputs.collect()
+}
+
+/// Returns the components of a program that the settings name, tools excluded.
+pub(super) fn chosen_components(
+    given: &Candidate,
+    evolve: &[Evolve],
+    outputs: &[(String, String)],
+) -> Vec<Component> {
+    let is_output = |path: &str, field: &str| outputs.iter().any(|(p, f)| p == path && f == field);
+    let mut found: Vec<Component> = Vec::new();
+    let mut add = |component: &Component| {
+        if !found.contains(component) {
+            found.push(component.clone());
+        }
+    };
+    for evolve in evolve {
+        if let Evolve::Only(component) = evolve {
+            add(component);
+        }
+        given
+            .components()
+            .filter(|component| match (evolve, component.kind()) {
+                (Evolve::Instructions, ComponentKind::Instruction)
+                | (Evolve::Demos, ComponentKind::Demos)
+                | (Evolve::Playbooks, ComponentKind::Playbook) => true,
+                (Evolve::Descriptions, ComponentKind::Description { field })
+                | (Evolve::Variants, ComponentKind::Variant { field, .. }) => {
+                    is_output(component.predictor(), field)
+                }
+                _ => false,
+            })
+            .for_each(&mut add);
+    }
+    found
 }
 
 /// Returns the inputs that hold tools: path and field.

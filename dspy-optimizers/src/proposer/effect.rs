@@ -5,7 +5,7 @@ use dspy_core::lm::Usage;
 use thiserror::Error;
 
 use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, sift};
-use crate::engine::{Answer, ExampleFor, Program, Stop, Study};
+use crate::engine::{AT_FIRST, Answer, ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
 
@@ -81,8 +81,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 let is_blank = grounding.dataset.is_none()
                     && grounding.program.is_none()
                     && grounding.modules.is_empty();
-                if is_blank && !grounding.problems.is_empty() {
-                    self.hear(Answer::Useless(grounding.problems.len()));
+                // Texts may be of use all the same: one more request decides.
+                if is_blank {
+                    self.hear(Answer::Useless(grounding.problems.len().min(AT_FIRST - 1)));
                 }
                 std::mem::take(&mut grounding.problems).into_iter().for_each(|problem| self.warn(problem));
                 Ok(grounding)

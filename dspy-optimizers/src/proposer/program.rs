@@ -111,6 +111,7 @@ impl Proposer {
     async fn dataset(&self, request: &GroundingRequest, parts: &mut Parts) -> Result<Option<String>> {
         let (mut notes, mut skips) = (String::new(), 0);
         for batch in request.examples.chunks(request.batch.max(1)).take(MOST_BATCHES) {
+            // The program is still described if the rows are not.
             if parts.is_hopeless() {
                 break;
             }
@@ -155,7 +156,7 @@ impl Proposer {
         let mut parts = Parts::default();
         let dataset = self.dataset(&request, &mut parts).await?;
         let mut grounding = Grounding { dataset, ..Grounding::default() };
-        if let Some(program) = request.program.as_ref().filter(|_| !parts.is_hopeless()) {
+        if let Some(program) = &request.program {
             let text = self.description(&request, program, None).await;
             grounding.program = parts.read(text, "description of the program")?;
             let mut modules = BTreeMap::new();
@@ -345,9 +346,9 @@ struct Parts {
 }
 
 impl Parts {
-    /// Returns whether so many parts in a row could not be read that the others are not asked for.
+    /// Returns whether so many parts in a row could not be read that others of the kind are not asked for.
     fn is_hopeless(&self) -> bool {
-        self.unread >= AT_FIRST
+        self.unread >= AT_FIRST / 2
     }
 
     /// Returns a part, or `None` if the reply cannot be read.
