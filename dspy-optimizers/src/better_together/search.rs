@@ -39,11 +39,11 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             };
             study.part("steps", &label, 0);
             // What a step finds is worth nothing without the score after it.
-            let name = format!("step-{index}");
-            study.check_affordable(&name, Needs { calls: 0, runs: val.len() }, val.len())?;
-            let budget = study.all_but(&name, val.len())?;
+            let part = format!("step-{index}");
+            study.check_affordable(&part, Needs { calls: 0, runs: val.len() }, val.len())?;
+            let budget = study.all_but(&part, val.len())?;
             let work = optimizer.compile(program.clone(), data);
-            match study.nested(&name, budget, work).await {
+            match study.nested(&part, budget, work).await {
                 Ok(optimized) => {
                     let report = optimized.report();
                     for warning in &report.warnings {

@@ -98,6 +98,11 @@ impl<P: Program, E> Study<'_, P, E> {
         Ok(())
     }
 
+    /// Sets the number of rows that the original program runs on first.
+    pub(crate) fn runs_first_on(&mut self, rows: usize) {
+        self.first_rows = rows as u64;
+    }
+
     /// Returns a warning if the budget cannot pay for the first runs of the original program.
     pub(super) fn too_small(&self) -> Option<String> {
         let predictors = self.program.named_predictors().len();

@@ -52,12 +52,18 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let order: Vec<usize> = (0..train.len()).collect();
         let seed = study.seed();
         let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings: self.settings, seed };
+        // The least that the first new program, the one with demonstrations, needs.
+        let runs = self.settings.runs(train.len(), self.settings.max_bootstrapped_demos).least as usize;
+        let needs = Needs { calls: 0, runs: runs.saturating_add(val.len()) };
+        study.check_affordable("bootstrap", needs, val.len())?;
         let made = bootstrap.run(study, &roles).await?;
         if let Some(limit) = made.stopped {
+            study.warn_nothing_compared(val.len());
             return Err(Stop::Budget(limit));
         }
         let trial = Trial::new("bootstrapped demonstrations", &made.program);
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
+        study.check_affordable("demonstrations", Needs { calls: 0, runs: val.len() }, val.len())?;
         let (with_demos, scores_with_demos) = self.scored(trial, &made.program, &val).await?;
         all.push(with_demos);
         let present = usize::from(scores_with_demos.mean > scores.mean);

@@ -111,7 +111,18 @@ impl Making<'_> {
         let first = [DemoSet::ZeroShot].into_iter().chain(labelled).chain([DemoSet::Bootstrapped]);
         let places: Vec<usize> = (0..self.learn).collect();
         let mut sets = Vec::new();
-        for set in first.chain((0..).map(DemoSet::Shuffled)).take(self.plan.sets) {
+        let each = settings.runs_of(1, self.learn).most.map_or(usize::MAX, |most| most as usize);
+        let runs = each.saturating_add(self.trial).saturating_add(self.whole);
+        let needs = |count: usize| Needs { calls: 0, runs: count.saturating_mul(runs) };
+        for (number, set) in first.chain((0..).map(DemoSet::Shuffled)).take(self.plan.sets).enumerate() {
+            let is_free = matches!(set, DemoSet::ZeroShot | DemoSet::Labelled);
+            if !is_free && study.affordable(&format!("set-{number}"), 1, needs)?.count == 0 {
+                let wanted = self.plan.sets;
+                study.decide(format!(
+                    "made {number} of {wanted} sets of demonstrations: the rest of the budget cannot compare more"
+                ));
+                break;
+            }
             sets.push(set.make(study, roles, &settings, &places).await?.program);
         }
         Ok(sets)
