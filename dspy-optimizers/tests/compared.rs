@@ -26,8 +26,15 @@ fn reply(request: &Request, readable: bool) -> String {
     let asks = |field: &str| system.contains(&format!("`{field}`"));
     let done = |field: &str, value: &str| format!("[[ ## {field} ## ]]\n{value}\n\n[[ ## completed ## ]]");
     let text = format!("knows {}", request.digest());
-    let written =
-        ["rules", "merged_instruction", "paraphrase", "revised_text", "summary", "observations", "description"];
+    let written = [
+        "rules",
+        "merged_instruction",
+        "paraphrase",
+        "revised_text",
+        "summary",
+        "observations",
+        "description",
+    ];
     if asks("answer") && !written.into_iter().chain(["instruction", "operations", "item_tags"]).any(asks) {
         let asked = request.messages.last().unwrap().text().into_owned();
         let sounds = [("cow", "moo"), ("cat", "meow"), ("dog", "woof"), ("duck", "quack"), ("owl", "hoot")];
@@ -158,7 +165,10 @@ async fn a_resumed_run_compares_the_same() {
                 }
                 leave(&part, &journal[..end]);
                 let (resumed, ..) = run(&optimizer(&part).1, true).await;
-                assert!(resumed == report, "{name}, {limit}, cut at {number}: {resumed}\ninstead of {report}");
+                assert!(
+                    resumed == report,
+                    "{name}, {limit}, cut at {number}: {resumed}\ninstead of {report}"
+                );
             }
             for folder in [whole, part] {
                 std::fs::remove_dir_all(folder).unwrap();
@@ -233,6 +243,9 @@ async fn a_run_warns_of_a_small_budget_as_its_estimate_does() {
         let (name, optimizer) = all(Budget::calls(3), None).swap_remove(at);
         let (report, estimate, _) = run(&optimizer, true).await;
         let small = estimate.warnings.iter().find(|warning| warning.contains("is too small"));
-        assert!(small.is_some_and(|warning| report.warnings.contains(warning)), "{name}: {report}\n{estimate}");
+        assert!(
+            small.is_some_and(|warning| report.warnings.contains(warning)),
+            "{name}: {report}\n{estimate}"
+        );
     }
 }

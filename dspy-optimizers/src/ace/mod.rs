@@ -258,7 +258,10 @@ impl<E, O> Ace<SharedMetric<E, O>> {
             baseline: Some(val),
             comparison: (epochs > 0).then(|| {
                 let again = size(reflections.saturating_sub(1));
-                (predictors.saturating_mul(again + 2), predictors.saturating_mul(again).saturating_add(accepted_rows))
+                (
+                    predictors.saturating_mul(again + 2),
+                    predictors.saturating_mul(again).saturating_add(accepted_rows),
+                )
             }),
             proposals: self.proposer.calls(Span::between(0, reflected.saturating_add(curated))),
             shown: lessons.min(*rows_per_curation),

@@ -180,9 +180,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// If the search has to stop, also because the budget pays for none.
     fn affordable(&self, number: usize, rows: usize, rollouts: &[Rollout]) -> Result<Vec<bool>, Stop> {
         let (study, settings) = (self.teacher.study, self.teacher.settings);
-        let is_wrong = |rollout: &Rollout| {
-            rollout.outcome.score().is_some_and(|score| score < settings.perfect_score)
-        };
+        let is_wrong =
+            |rollout: &Rollout| rollout.outcome.score().is_some_and(|score| score < settings.perfect_score);
         let wanted = rollouts.iter().filter(|rollout| is_wrong(rollout)).count();
         if wanted == 0 {
             return Ok(vec![true; rollouts.len()]);
@@ -199,8 +198,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let needs = |count: usize| match count {
             0 => Needs { calls: 0, runs: 0 },
             _ => Needs {
-                calls: paths
-                    * (count.saturating_mul(settings.reflections).saturating_add(curations) + right),
+                calls: paths * (count.saturating_mul(settings.reflections).saturating_add(curations) + right),
                 runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present,
             },
         };

@@ -101,11 +101,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let mut short = size.limit;
         for step in 0..self.settings.steps {
             let given_up = self.study.has_given_up();
-            let Afforded { count, limit } = if given_up {
-                Afforded { count: 0, limit: None }
-            } else {
-                self.afforded_children(step)?
-            };
+            let Afforded { count, limit } =
+                if given_up { Afforded { count: 0, limit: None } } else { self.afforded_children(step)? };
             if let Some(limit) = limit.filter(|_| count == 0 && step > 0) {
                 return Err(Stop::Budget(limit));
             }

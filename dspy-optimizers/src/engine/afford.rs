@@ -106,8 +106,7 @@ impl<P: Program, E> Study<'_, P, E> {
         let limits = peak_cost.left_after(runs, self.ledger.remaining());
         // What a resumed study has spent already is a part of its budget.
         let spent: Usage = self.journal.total(&format!("{nested}/")).usage();
-        let spent =
-            [spent.requests as f64, spent.total_tokens() as f64, spent.cost_usd.unwrap_or_default()];
+        let spent = [spent.requests as f64, spent.total_tokens() as f64, spent.cost_usd.unwrap_or_default()];
         let limits = [0, 1, 2].map(|at| limits[at].map(|left| left + spent[at]));
         let larger = |at: usize| match recorded.map(|recorded| recorded[at]) {
             Some(before) => before.zip(limits[at]).map(|(before, now)| before.max(now)),
@@ -118,7 +117,8 @@ impl<P: Program, E> Study<'_, P, E> {
             self.journal.finish(&name, &limits)?;
         }
         let mut budget = Budget::UNLIMITED;
-        (budget.calls, budget.tokens) = (limits[0].map(|calls| calls as u64), limits[1].map(|all| all as u64));
+        (budget.calls, budget.tokens) =
+            (limits[0].map(|calls| calls as u64), limits[1].map(|all| all as u64));
         budget.usd = limits[2];
         Ok(budget)
     }

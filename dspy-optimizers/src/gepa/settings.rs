@@ -302,8 +302,7 @@ impl Settings {
         named.collect::<Candidate>().applied_to(program)?;
         let tools = self.components.contains(&Evolve::Tools) && tool_inputs_of(program).next().is_some();
         if components.is_empty() && !tools {
-            let (value, expected) =
-                (format!("{:?}", self.components), "components that the program has");
+            let (value, expected) = (format!("{:?}", self.components), "components that the program has");
             return Err(OptimizeError::Option { option: "components", value, expected });
         }
         Ok(())

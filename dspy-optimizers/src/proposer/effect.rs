@@ -83,7 +83,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                     && grounding.modules.is_empty();
                 // Texts may be of use all the same: one more request decides.
                 if is_blank {
-                    self.hear(Answer::Useless(grounding.problems.len().min(AT_FIRST - 1)));
+                    let several = grounding.problems.len() > 1;
+                    self.hear(Answer::Useless(if several { AT_FIRST - 1 } else { grounding.problems.len() }));
                 }
                 std::mem::take(&mut grounding.problems).into_iter().for_each(|problem| self.warn(problem));
                 Ok(grounding)

@@ -94,8 +94,12 @@ impl Progress {
 
     /// Returns the results of the contestants.
     pub(crate) fn standings(self) -> Vec<Standing> {
-        let standing =
-            |Runner { items, dropped, penalty, .. }: Runner| Standing { mean: mean(&items), items, dropped, penalty };
+        let standing = |Runner { items, dropped, penalty, .. }: Runner| Standing {
+            mean: mean(&items),
+            items,
+            dropped,
+            penalty,
+        };
         self.runners.into_iter().map(standing).collect()
     }
 }
