@@ -26,7 +26,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let mut program = study.program().clone();
         let scores = self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
         study.check_headroom(&scores)?;
-        let mut label = String::new();
+        let (mut label, mut short) = (String::new(), None);
         for (index, at) in steps.iter().enumerate() {
             let (name, optimizer) = &self.optimizers[*at];
             label = if label.is_empty() { name.clone() } else { format!("{label} {ARROW} {name}") };
@@ -43,7 +43,9 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             study.check_affordable(&part, Needs { calls: 0, runs: val.len() }, val.len())?;
             let budget = study.all_but(&part, val.len())?;
             let work = optimizer.compile(program.clone(), data);
-            match study.nested(&part, budget, work).await {
+            let (compiled, limit) = study.nested_within(&part, budget, work).await;
+            short = short.or(limit);
+            match compiled {
                 Ok(optimized) => {
                     let report = optimized.report();
                     for warning in &report.warnings {
@@ -66,7 +68,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             }
         }
         // A step that its own budget has ended says so in its note.
-        Ok(study.exhausted().map_or(Stopped::Finished, Stopped::Budget))
+        Ok(study.exhausted().or(short).map_or(Stopped::Finished, Stopped::Budget))
     }
 
     async fn score(

@@ -54,7 +54,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings: self.settings, seed };
         // The least that the first new program, the one with demonstrations, needs.
         let runs = self.settings.runs(train.len(), self.settings.max_bootstrapped_demos).least as usize;
-        let needs = Needs { calls: 0, runs: runs.saturating_add(val.len()) };
+        let Settings { max_bootstrapped_demos, max_labeled_demos, .. } = *self.settings;
+        let runs = if max_bootstrapped_demos + max_labeled_demos == 0 { 0 } else { runs + val.len() };
+        let needs = Needs { calls: 0, runs };
         study.check_affordable("bootstrap", needs, val.len())?;
         let made = bootstrap.run(study, &roles).await?;
         if let Some(limit) = made.stopped {
@@ -63,7 +65,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         let trial = Trial::new("bootstrapped demonstrations", &made.program);
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
-        study.check_affordable("demonstrations", Needs { calls: 0, runs: val.len() }, val.len())?;
+        let is_same = study.scope_of(&made.program) == all[0].scope;
+        let needs = Needs { calls: 0, runs: if is_same { 0 } else { val.len() } };
+        study.check_affordable("demonstrations", needs, val.len())?;
         let (with_demos, scores_with_demos) = self.scored(trial, &made.program, &val).await?;
         all.push(with_demos);
         let present = usize::from(scores_with_demos.mean > scores.mean);
