@@ -198,7 +198,7 @@ async fn a_race_takes_as_many_as_the_budget_runs() {
         let program = || dspy_core::predict::DynPredict::new("question -> answer".parse().unwrap());
         let raced = Settings::new().lm(lm).scope(async {
             let study = Study::builder("Own", program(), &data).options(&options).start(&metric).unwrap();
-            // The cost of a run is known from one that every contestant has in common with none.
+            // The cost of a run is known from another program.
             let contestants: Vec<_> =
                 (0..5).map(|number| Contestant::new(format!("program {number}"), program())).collect();
             let first = study.evaluate("first", &program(), &study.val().select(0..1)).await;
@@ -228,8 +228,8 @@ async fn an_option_that_does_not_fit_is_refused_alike() {
     ];
     for (optimizer, part) in wrong {
         let scope = Settings::new().lm(lm.clone());
-        let before = scope.clone().scope(async { optimizer.estimate(&pair(), &rows(5)) }).await.unwrap_err();
-        let after = scope.scope(optimizer.compile(pair(), &rows(5))).await.map(drop).unwrap_err();
+        let before = scope.clone().scope(async { optimizer.estimate(&pair(), rows(5)) }).await.unwrap_err();
+        let after = scope.scope(optimizer.compile(pair(), rows(5))).await.map(drop).unwrap_err();
         assert!(matches!(before, OptimizeError::Option { .. }), "{before}");
         assert_eq!(before.to_string(), after.to_string());
         assert!(before.to_string().contains(part), "{before}");
