@@ -4,7 +4,7 @@ use dspy_core::lm::Usage;
 
 use super::{Program, Stop, Study};
 
-/// The number of useless answers in a row after which a proposer that was of no use yet is not asked again.
+/// The number of useless answers in a row after which a proposer that was of no use yet gets no further request.
 pub(crate) const AT_FIRST: usize = 4;
 
 /// The same for a proposer that was of use before.

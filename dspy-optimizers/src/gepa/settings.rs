@@ -338,7 +338,7 @@ impl Settings {
         }
     }
 
-    /// Returns the largest number of reflections in a search of this many rollouts. A text that is of use costs the runs
+    /// Returns the largest number of reflections in a search of this many rollouts. Text that is of use costs the runs
     /// of a child on a minibatch, so more reflections than that allows are fruitless.
     pub(super) fn most_reflections(&self, rollouts: usize) -> usize {
         if self.noisy.is_none() && self.order == ComponentOrder::RoundRobin {
