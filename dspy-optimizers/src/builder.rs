@@ -2,8 +2,9 @@
 
 use dspy_core::program::HasPredictors;
 
+use crate::counts::counted;
 use crate::data::{Data, RowSet};
-use crate::engine::{Splits, too_small};
+use crate::engine::{Splits, check_best_score, check_teacher, too_small};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Estimate, Sizes};
 use crate::options::Options;
@@ -38,9 +39,12 @@ impl<E, O> HasMetric for SharedMetric<E, O> {}
 /// - `fn settings(&self) -> Value`: everything that determines the result, for the header of the journal;
 /// - `fn check(&self) -> Result<(), OptimizeError>`: a check of the options;
 /// - `fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError>`: the cost of the algorithm;
+///   and an error for options that do not fit the data;
+/// - if a name follows the fields, a function of that name with the program and the sizes: a check of the options that do
+///   not fit the program, for the estimate; the search makes the same one;
 /// - `async fn search(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>`: the algorithm.
 macro_rules! optimizer {
-    ($optimizer:ident { $($field:ident),* $(,)? }) => {
+    ($optimizer:ident { $($field:ident),* $(,)? } $(, $fits:ident)?) => {
         impl<M> $optimizer<M> {
             /// Sets the metric that the optimizer maximises. Required. It is a sync or async closure of an
             /// example and an output, or of an example and a [`Prediction`](dspy_core::predict::Prediction),
@@ -93,11 +97,14 @@ macro_rules! optimizer {
                 let run_dir = this.options.run_dir.clone();
                 crate::engine::inherit(crate::engine::guarded(run_dir, async move {
                     this.check()?;
-                    let study = crate::engine::Study::builder(stringify!($optimizer), program, &data)
+                    let mut study = crate::engine::Study::builder(stringify!($optimizer), program, &data)
                         .settings(&this.settings())
                         .options(&this.options)
                         .start(&this.metric)?;
-                    let searched = this.search(&study).await;
+                    let searched = match study.expect(|sizes| this.cost(sizes)) {
+                        Ok(()) => this.search(&study).await,
+                        Err(error) => Err(error.into()),
+                    };
                     study.finish(searched).await
                 }))
             }
@@ -120,7 +127,10 @@ macro_rules! optimizer {
                 D: crate::IntoData<P, E>,
             {
                 self.check()?;
-                crate::builder::estimate::<P, E, _>(program, &data.into_data(), &self.options, |sizes| self.cost(sizes))
+                crate::builder::estimate::<P, E, _>(program, &data.into_data(), &self.options, |sizes| {
+                    $(self.$fits(program, sizes)?;)?
+                    self.cost(sizes)
+                })
             }
         }
 
@@ -162,7 +172,9 @@ where
     P: HasPredictors,
     T: RowSet<E>,
 {
+    check_best_score(options.best_score)?;
     let splits = Splits::<E>::of(program, data, options)?;
+    check_teacher(program, data.teacher.as_ref())?;
     let Splits { train, val, given_val, verify, holdout } = &splits;
     let predictors = program.named_predictors().len();
     if predictors == 0 {
@@ -180,6 +192,17 @@ where
     let search = splits.search_budget(program, options.budget);
     let too_small = too_small(options.budget, baseline, predictors, verification);
     let shortage = verification.and_then(|verification| verification.shortage(options.budget));
+    let needed = |(calls, runs): (u64, u64)| {
+        baseline.saturating_add(runs).saturating_mul(predictors as u64).saturating_add(calls)
+    };
+    let short = cost.comparison.map(needed).zip(search.calls).filter(|(needed, calls)| calls < needed);
+    let short = short.filter(|_| too_small.is_none()).map(|(needed, calls)| {
+        format!(
+            "{} for the search are too few to compare a new program, which needs at least {needed}, so none may be asked \
+             for",
+            counted(usize::try_from(calls).unwrap_or(usize::MAX), "call")
+        )
+    });
     let estimate = cost.estimate(program, train).ended_by(options.budget, search.calls, sure);
-    Ok(estimate.warning(too_small.into_iter().chain(shortage)))
+    Ok(estimate.warning(too_small.into_iter().chain(short).chain(shortage)))
 }

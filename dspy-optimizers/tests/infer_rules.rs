@@ -179,7 +179,7 @@ async fn the_seed_alone_decides() {
 
 #[tokio::test]
 async fn budgets_are_kept() {
-    laws::keeps_to_budgets(small).await;
+    laws::keeps_to_budgets_of(small, 30).await;
 }
 
 #[tokio::test]

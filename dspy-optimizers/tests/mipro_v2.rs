@@ -269,7 +269,7 @@ async fn the_seed_alone_decides() {
 
 #[tokio::test]
 async fn budgets_are_kept() {
-    laws::keeps_to_budgets(single).await;
+    laws::keeps_to_budgets_of(single, 120).await;
 }
 
 #[tokio::test]

@@ -75,6 +75,11 @@ impl<'d, E> Blocks<'d, E> {
         Blocks { size: size.min(order.len()), order }
     }
 
+    /// Returns the number of rows of a block.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Returns a block; after the last row, they begin anew.
     pub(super) fn get(&self, number: usize) -> Rows<'d, E> {
         let count = self.order.len().max(1);

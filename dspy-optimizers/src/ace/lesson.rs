@@ -10,7 +10,7 @@ use dspy_core::signature::{Playbook, SignatureSpec};
 use super::settings::Settings;
 use crate::component::{Candidate, Component};
 use crate::counts;
-use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::engine::{Answer, ExampleFor, Program, Stop, Study};
 use crate::fruitless::Fruitless;
 use crate::playbook::{Delta, Effect, count};
 use crate::proposer::{CurationRequest, Diagnosis, DiagnosisRequest, Record, SharedProposer, no_text};
@@ -62,6 +62,18 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
+    /// Returns the use of the diagnoses.
+    pub(super) fn answer(&self) -> Answer {
+        let is_useful = |found: &Diagnosis| !found.lesson.trim().is_empty() || !found.effects.is_empty();
+        if self.diagnoses.values().any(is_useful) {
+            Answer::Useful
+        } else if self.problems.is_empty() {
+            Answer::Neutral
+        } else {
+            Answer::Useless(self.problems.len())
+        }
+    }
+
     /// Returns the lesson for another call of the curator: its cost, its problems and the effects of items are counted.
     pub(super) fn recalled(mut self) -> Self {
         self.usage = Usage::default();
@@ -201,8 +213,13 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
             };
             Ok::<_, Stop>((*path, deltas, effect.usage))
         });
+        let answer = |(_, deltas, _): &(_, Result<Vec<Delta>, String>, _)| match deltas {
+            Ok(deltas) if deltas.is_empty() => Answer::Neutral,
+            Ok(_) => Answer::Useful,
+            Err(_) => Answer::Useless(1),
+        };
         let mut proposals: BTreeMap<&String, Vec<_>> = BTreeMap::new();
-        for (path, deltas, cost) in self.study.several(calls.collect()).await? {
+        for (path, deltas, cost) in self.study.ask(calls.collect(), 1, answer).await? {
             usage += cost;
             match deltas {
                 Ok(deltas) => {

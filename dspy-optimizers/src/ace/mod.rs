@@ -7,6 +7,7 @@ mod online;
 mod search;
 mod settings;
 
+use dspy_core::program::HasPredictors;
 use serde_json::Value;
 
 pub use self::feedback::{Feedback, Learned, Snapshot};
@@ -213,11 +214,15 @@ impl<M> Ace<M> {
     }
 }
 
-optimizer!(Ace { settings, proposer });
+optimizer!(Ace { settings, proposer }, fits);
 
 impl<E, O> Ace<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
         self.settings.check()
+    }
+
+    fn fits(&self, program: &impl HasPredictors, _: &Sizes) -> Result<(), OptimizeError> {
+        self.settings.paths(program).map(drop)
     }
 
     fn settings(&self) -> Value {
@@ -238,6 +243,8 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let again = product(&[runs, predictors, size(reflections.saturating_sub(1))]);
         let batches = product(&[epochs, size(sizes.train.div_ceil((*batch).max(1)))]);
         let accepted = product(&[2, batches, size((*acceptance_rows).min(sizes.val))]);
+        let block = self.settings.race.first_block(sizes.val);
+        let accepted_rows = size((*acceptance_rows).min(sizes.val).max(block));
         let finals = product(&[size(*finalists), val]);
         // Without a valset, the runs of the first batch are those that score the original program.
         let scored = if sizes.given_val || epochs == 0 { 0 } else { size((*batch).min(sizes.train)) };
@@ -249,6 +256,13 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let curated = product(&[batches, predictors, curations]);
         Ok(Cost {
             baseline: Some(val),
+            comparison: (epochs > 0).then(|| {
+                let again = size(reflections.saturating_sub(1));
+                (
+                    predictors.saturating_mul(again + 2),
+                    predictors.saturating_mul(again).saturating_add(accepted_rows),
+                )
+            }),
             proposals: self.proposer.calls(Span::between(0, reflected.saturating_add(curated))),
             shown: lessons.min(*rows_per_curation),
             // Of four bytes each, in the prompt of each predictor.

@@ -8,7 +8,7 @@ use super::acceptance::{Blocks, Comparison};
 use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
 use super::settings::Settings;
 use crate::data::{Row, Rows, label_names};
-use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
+use crate::engine::{Contestant, ExampleFor, Needs, Program, Rollout, Stop, Study, Task};
 use crate::gepa::records_of;
 use crate::playbook::item_text;
 use crate::proposer::SharedProposer;
@@ -105,6 +105,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 let rows = order.select(start..end);
                 self.check_budget(&rows)?;
                 self.batch(number, epoch, &rows).await?;
+                if study.has_given_up() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -143,8 +146,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let rollouts = study.rollouts(tasks).await?;
         study.sync()?;
         study.part("reflection", &format!("batch {number}"), rows.len());
-        let lessons = rows.iter().zip(&rollouts).map(|(row, rollout)| self.lesson(number, row, rollout));
-        let lessons = study.several(lessons.collect()).await?;
+        let reflected = self.affordable(number, rows.len(), &rollouts)?;
+        let lessons = rows
+            .iter()
+            .zip(&rollouts)
+            .zip(reflected)
+            .map(|((row, rollout), reflects)| self.lesson(number, row, rollout, reflects));
+        let lessons = study.ask(lessons.collect(), self.paths.len(), Lesson::answer).await?;
+        if study.has_given_up() {
+            lessons.into_iter().flat_map(|lesson| lesson.problems).for_each(|problem| study.warn(problem));
+            return Ok(());
+        }
         let kept = self.kept.iter().filter(|(known, _)| rows.iter().all(|row| row.position != *known));
         let all: Vec<Lesson> =
             kept.map(|(_, lesson)| lesson.clone()).chain(lessons.iter().cloned()).collect();
@@ -161,6 +173,54 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Ok(())
     }
 
+    /// Returns for each run of a batch whether there is a reflection on it: for as many of those that need one as the
+    /// rest of the budget pays for, with the curator and the comparison of what it changes.
+    ///
+    /// # Errors
+    /// If the search has to stop, also because the budget pays for none.
+    fn affordable(&self, number: usize, rows: usize, rollouts: &[Rollout]) -> Result<Vec<bool>, Stop> {
+        let (study, settings) = (self.teacher.study, self.teacher.settings);
+        let is_wrong =
+            |rollout: &Rollout| rollout.outcome.score().is_some_and(|score| score < settings.perfect_score);
+        let wanted = rollouts.iter().filter(|rollout| is_wrong(rollout)).count();
+        if wanted == 0 {
+            return Ok(vec![true; rollouts.len()]);
+        }
+        let (paths, val) = (self.paths.len(), study.val().len());
+        // The new program runs on the rows of the comparison and on the first block of the race at the end; the present
+        // one has run on them if it is the original one.
+        let compared = self.blocks.size();
+        let new = compared.max(settings.race.first_block(val));
+        let present = if self.current == 0 { 0 } else { compared };
+        let curations = self.kept.len().saturating_add(rows).div_ceil(settings.rows_per_curation.max(1));
+        // The items of a playbook that runs went right with may be new.
+        let right = if self.current == 0 { 0 } else { rollouts.len() - wanted };
+        let needs = |count: usize| match count {
+            0 => Needs { calls: 0, runs: 0 },
+            _ => Needs {
+                calls: paths * (count.saturating_mul(settings.reflections).saturating_add(curations) + right),
+                runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present,
+            },
+        };
+        let afforded = study.affordable(&format!("batch-{number}"), wanted, needs)?;
+        if let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) {
+            if self.compared == 0 {
+                study.warn_nothing_compared(new);
+            }
+            return Err(Stop::Budget(limit));
+        }
+        let what = format!("reflections on the runs of batch {number} that went wrong");
+        study.note_afforded(&what, wanted, afforded);
+        let mut left = afforded.count;
+        let reflects = |rollout: &Rollout| {
+            let is_wrong = is_wrong(rollout);
+            let reflects = !is_wrong || left > 0;
+            left = left.saturating_sub(usize::from(is_wrong));
+            reflects
+        };
+        Ok(rollouts.iter().map(reflects).collect())
+    }
+
     /// Keeps the lessons of a batch that has led to no other playbook for the next call of the curator, because more
     /// rows may show what these alone do not. Of each row it keeps the last run, of all rows those of the last batches.
     fn keep(&mut self, rows: &Rows<'d, E>, lessons: Vec<Lesson>) {
@@ -175,7 +235,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     /// Finds the lesson of a run on a row.
-    async fn lesson(&self, number: usize, row: Row<'_, E>, rollout: &Rollout) -> Result<Lesson, Stop> {
+    async fn lesson(
+        &self,
+        number: usize,
+        row: Row<'_, E>,
+        rollout: &Rollout,
+        reflects: bool,
+    ) -> Result<Lesson, Stop> {
         let settings = self.teacher.settings;
         // A run without a score teaches nothing.
         let Some(score) = rollout.outcome.score() else {
@@ -188,7 +254,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             lesson.records.insert(path.clone(), records);
             let used = used(playbook, path, rollout.steps.iter());
             let is_known = used.items().iter().all(|item| item.helpful() > 0 || item.harmful() > 0);
-            if !(lesson.right && is_known) {
+            if reflects && !(lesson.right && is_known) {
                 self.reflect(number, row, path, used, &mut lesson).await?;
             }
         }

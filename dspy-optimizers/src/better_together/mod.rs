@@ -181,10 +181,13 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             let (steps, ratio) = (this.checked_steps()?, this.valset_ratio);
             let names: Vec<_> = steps.iter().map(|at| &this.optimizers[*at].0).collect();
             let settings = json!({"strategy": names, "valset_ratio": ratio, "shuffle": this.shuffle});
-            let study = Study::builder("BetterTogether", program, &data)
+            let mut study = Study::builder("BetterTogether", program, &data)
                 .settings(&settings)
                 .options(&this.options)
                 .start(&this.metric)?;
+            if let (false, Ok((_, val))) = (study.has_valset(), this.split(study.train(), study.seed())) {
+                study.runs_first_on(val.len());
+            }
             let searched = this.search(&study, &steps, data.val.is_some()).await;
             study.finish(searched).await
         }))

@@ -4,10 +4,10 @@ use dspy_core::Seed;
 
 use super::BetterTogether;
 use crate::data::{Data, Rows};
-use crate::engine::{ExampleFor, Program, Scores, Stop, Study};
+use crate::engine::{ExampleFor, Needs, Program, Scores, Stop, Study};
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
-use crate::{Budget, OptimizeError, Optimizer as _};
+use crate::{OptimizeError, Optimizer as _};
 use dspy_core::evaluate::SharedMetric;
 
 impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Output>> {
@@ -26,7 +26,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let mut program = study.program().clone();
         let scores = self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
         study.check_headroom(&scores)?;
-        let mut label = String::new();
+        let (mut label, mut short) = (String::new(), None);
         for (index, at) in steps.iter().enumerate() {
             let (name, optimizer) = &self.optimizers[*at];
             label = if label.is_empty() { name.clone() } else { format!("{label} {ARROW} {name}") };
@@ -38,8 +38,14 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                 teacher: study.teacher().cloned(),
             };
             study.part("steps", &label, 0);
+            // What a step finds is worth nothing without the score after it.
+            let part = format!("step-{index}");
+            study.check_affordable(&part, Needs { calls: 0, runs: val.len() }, val.len())?;
+            let budget = study.all_but(&part, val.len())?;
             let work = optimizer.compile(program.clone(), data);
-            match study.nested(&format!("step-{index}"), Budget::UNLIMITED, work).await {
+            let (compiled, limit) = study.nested_within(&part, budget, work).await;
+            short = short.or(limit);
+            match compiled {
                 Ok(optimized) => {
                     let report = optimized.report();
                     for warning in &report.warnings {
@@ -62,7 +68,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
             }
         }
         // A step that its own budget has ended says so in its note.
-        Ok(study.exhausted().map_or(Stopped::Finished, Stopped::Budget))
+        Ok(study.exhausted().or(short).map_or(Stopped::Finished, Stopped::Budget))
     }
 
     async fn score(

@@ -276,6 +276,7 @@ impl<E, O> Capo<SharedMetric<E, O>> {
         };
         Ok(Cost {
             baseline: Some(val),
+            comparison: Some((predictors, 2 * settings.race.first_block(val as usize) as u64)),
             proposals: initial + Span::between(0, varied),
             demos: settings.max_shots,
             shown: settings.examples,

@@ -9,7 +9,7 @@ use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
 use super::writer::Writer;
 use crate::data::Rows;
-use crate::engine::{Afforded, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study};
+use crate::engine::{Afforded, Answer, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study};
 use crate::race::Race;
 use crate::report::{ORIGINAL, Stopped, Trial};
 
@@ -100,14 +100,21 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         self.longest = lengths.chain([self.longest]).max().unwrap_or_default();
         let mut short = size.limit;
         for step in 0..self.settings.steps {
-            let Afforded { count, limit } = self.afforded_children(step)?;
+            let given_up = self.study.has_given_up();
+            let Afforded { count, limit } =
+                if given_up { Afforded { count: 0, limit: None } } else { self.afforded_children(step)? };
             if let Some(limit) = limit.filter(|_| count == 0 && step > 0) {
                 return Err(Stop::Budget(limit));
             }
             self.study.part("propose", &format!("children of step {}", step + 1), count);
             let this = &*self;
             let children: Vec<_> = (0..count).map(|number| this.child(step, number)).collect();
-            let children = self.study.several(children).await?;
+            let texts = 2 * self.specs.len();
+            let answer = |made: &Made| match made.problems.len() {
+                0 => Answer::Useful,
+                problems => Answer::Useless(problems),
+            };
+            let children = self.study.ask(children, texts, answer).await?;
             self.study.sync()?;
             let before = self.population.len();
             for child in children {
@@ -117,6 +124,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             short = short.or(limit);
             if let Some(limit) = limit {
                 return Err(Stop::Budget(limit));
+            }
+            if given_up {
+                break;
             }
         }
         short.map_or(Ok(()), |limit| Err(Stop::Budget(limit)))

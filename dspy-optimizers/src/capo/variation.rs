@@ -12,15 +12,15 @@ use super::individual::{Individual, Shot, ShotChange};
 use super::search::Search;
 use crate::bootstrap_few_shot::demonstrations;
 use crate::demos;
-use crate::engine::{Component, ExampleFor, Needs, Outcome, Program, Stop, Task};
+use crate::engine::{Answer, Component, ExampleFor, Needs, Outcome, Program, Stop, Task};
 use crate::fruitless::Fruitless;
 use crate::proposer::{TextRequest, no_text};
 
 /// A predictor by path, with its signature.
 pub(super) type Step = (String, Arc<SignatureSpec>);
 
-/// The proposer's instructions for a predictor, their cost, and the problem if there are none.
-type Instructions = (Vec<String>, Usage, Option<String>);
+/// The proposer's instructions for a predictor, their cost, the problem if there are none, and their use.
+type Instructions = (Vec<String>, Usage, Option<String>, Answer);
 
 /// A member that is made but not compared.
 pub(super) struct Made {
@@ -36,7 +36,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// shots.
     pub(super) async fn initial(&self, size: usize) -> Result<Vec<Made>, Stop> {
         let proposals: Vec<_> = self.specs.iter().map(|step| self.instructions(step, size - 1)).collect();
-        let proposed = self.study.several(proposals).await?;
+        let mut proposed = self.study.ask(proposals, size - 1, |(.., answer)| *answer).await?;
+        // The proposer may not have been asked for the instructions of the last predictors.
+        let none = || (Vec::new(), Usage::default(), None, Answer::Neutral);
+        proposed.resize_with(self.specs.len(), none);
         let mut made: Vec<Made> = (0..size)
             .map(|number| {
                 let instruction = |((path, spec), (texts, ..)): (&Step, &Instructions)| {
@@ -50,7 +53,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 Made { label, individual, usage: Usage::default(), problems: Vec::new() }
             })
             .collect();
-        for (_, usage, problem) in proposed {
+        for (_, usage, problem, _) in proposed {
             made[0].usage += usage;
             made[0].problems.extend(problem);
         }
@@ -103,7 +106,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             None => propose.await?,
         };
         let problem = proposed.problem.map(|problem| format!("no instructions for `{path}`: {problem}"));
-        Ok((proposed.texts, proposed.usage, problem))
+        Ok((proposed.texts, proposed.usage, problem, proposed.answer))
     }
 
     /// Makes a child of two random members: crossover and mutation.

@@ -193,6 +193,7 @@ impl<E, O> Copro<SharedMetric<E, O>> {
         let proposals = predictors.saturating_mul(breadth.saturating_mul(depth) - 1);
         Ok(Cost {
             baseline: Some(val),
+            comparison: Some((1, self.settings.race.first_block(sizes.val) as u64)),
             proposals: proposer.calls(Span::exactly(proposals)),
             shown: *examples,
             writer: proposer.writer(),

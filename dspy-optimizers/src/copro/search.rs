@@ -88,6 +88,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                         return Ok(stopped);
                     }
                 }
+                if study.has_given_up() {
+                    return Ok(short.map_or(Stopped::Finished, Stopped::Budget));
+                }
             }
         }
         Ok(short.map_or(Stopped::Finished, Stopped::Budget))
@@ -117,8 +120,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             requests.push((name, request));
         }
         let (study, proposer) = (self.study, &self.settings.proposer);
+        let most = requests.iter().map(|(_, request)| request.count).max().unwrap_or_default();
         let requests = requests.iter().map(|(name, request)| study.propose(name, proposer, request));
-        let proposed = study.several(requests.collect()).await?;
+        let proposed = study.ask(requests.collect(), most, |proposed| proposed.answer).await?;
         study.sync()?;
         for (place, proposed) in places.iter().zip(proposed) {
             let coordinate = &mut self.coordinates[*place];

@@ -1,6 +1,6 @@
 //! The number of new programs that a budget pays for and compares.
 
-use dspy_core::lm::Limit;
+use dspy_core::lm::{Budget, Limit, Usage};
 
 use super::{Program, Stop, Study};
 use crate::counts::counted;
@@ -81,11 +81,61 @@ impl<P: Program, E> Study<'_, P, E> {
         ));
     }
 
+    /// Checks that the rest of the budget covers work with this name: it pays for new programs and compares them on
+    /// `rows`. The answer is written to the journal.
+    ///
+    /// # Errors
+    /// If it does not. If no new program was compared before, the report has a warning.
+    pub(crate) fn check_affordable(&self, name: &str, needs: Needs, rows: usize) -> Result<(), Stop> {
+        let none = Needs { calls: 0, runs: 0 };
+        let afforded = self.affordable(name, 1, |count| if count == 0 { none } else { needs })?;
+        let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) else { return Ok(()) };
+        if self.found().trials.len() <= 1 {
+            self.warn_nothing_compared(rows);
+        }
+        Err(Stop::Budget(limit))
+    }
+
+    /// Returns the part of the remaining budget that a nested study of this name may spend, so that this many runs are
+    /// left after it. It is written to the journal; with a larger budget of a resumed run it may be more.
+    pub(crate) fn all_but(&self, name: &str, runs: usize) -> Result<Budget, Stop> {
+        let nested = self.effect_name(name);
+        let name = format!("{nested}/budget");
+        let recorded: Option<[Option<f64>; 3]> = self.journal.done(&name)?;
+        let peak_cost = self.found().peak_cost;
+        let limits = peak_cost.left_after(runs, self.ledger.remaining());
+        // What a resumed study has spent already is a part of its budget.
+        let spent: Usage = self.journal.total(&format!("{nested}/")).usage();
+        let spent = [spent.requests as f64, spent.total_tokens() as f64, spent.cost_usd.unwrap_or_default()];
+        let limits = [0, 1, 2].map(|at| limits[at].map(|left| left + spent[at]));
+        let larger = |at: usize| match recorded.map(|recorded| recorded[at]) {
+            Some(before) => before.zip(limits[at]).map(|(before, now)| before.max(now)),
+            None => limits[at],
+        };
+        let limits = [larger(0), larger(1), larger(2)];
+        if recorded != Some(limits) {
+            self.journal.finish(&name, &limits)?;
+        }
+        let mut budget = Budget::UNLIMITED;
+        (budget.calls, budget.tokens) =
+            (limits[0].map(|calls| calls as u64), limits[1].map(|all| all as u64));
+        budget.usd = limits[2];
+        Ok(budget)
+    }
+
+    /// Warns that the budget does not cover a comparison of a new program on this many rows.
+    pub(crate) fn warn_nothing_compared(&self, rows: usize) {
+        self.warn(format!(
+            "the budget ended before a new program could be compared on {}, so none was asked for; raise it",
+            counted(rows, "row")
+        ));
+    }
+
     /// Notes that fewer new programs were asked for than wanted.
     pub(crate) fn note_afforded(&self, what: &str, wanted: usize, afforded: Afforded) {
         if afforded.limit.is_some() {
             self.decide(format!(
-                "{what}: {} of {wanted} were asked for, as the budget compares no more",
+                "asked for {} of {wanted} {what}: the rest of the budget cannot compare more",
                 afforded.count
             ));
         }

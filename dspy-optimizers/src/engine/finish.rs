@@ -29,7 +29,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         if matches!(stopped, Stopped::Budget(_)) && self.found().trials.is_empty() {
-            self.too_small.take().into_iter().for_each(|warning| self.warn(warning));
+            self.too_small().into_iter().for_each(|warning| self.warn(warning));
         }
         let mut best = self.best();
         let verification = match self.verify(best).await {

@@ -6,6 +6,7 @@ use dspy_core::lm::{Budget, Limit, Usage};
 use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
 
+use super::patience::Patience;
 use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
 use crate::headroom::Headroom;
@@ -38,6 +39,7 @@ pub(super) struct Found<P> {
     pub(super) headroom: Option<Headroom>,
     /// The decisions of the algorithm with their reasons.
     pub(super) decisions: Vec<String>,
+    pub(super) patience: Patience,
 }
 
 impl<P> Default for Found<P> {
@@ -55,6 +57,7 @@ impl<P> Default for Found<P> {
             states: SharedStates::default(),
             headroom: None,
             decisions: Vec::new(),
+            patience: Patience::default(),
         }
     }
 }
@@ -138,6 +141,16 @@ impl PeakCost {
         self.calls = self.calls.max(usage.requests);
         self.tokens = self.tokens.max(usage.total_tokens());
         self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
+    }
+
+    /// Returns the calls, tokens and US dollars that are left of a budget after this many rollouts at the peak cost.
+    pub(super) fn left_after(self, rollouts: usize, left: Budget) -> [Option<f64>; 3] {
+        let rest = |left: Option<f64>, each: f64| left.map(|left| (left - each * rollouts as f64).max(0.0));
+        [
+            rest(left.calls.map(|calls| calls as f64), self.calls as f64),
+            rest(left.tokens.map(|tokens| tokens as f64), self.tokens as f64),
+            rest(left.usd, self.usd),
+        ]
     }
 
     /// Returns the limit that this many rollouts at the peak cost would exceed, with this many calls of a proposer, each

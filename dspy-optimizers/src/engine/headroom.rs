@@ -29,7 +29,7 @@ impl<P: Program, E> Study<'_, P, E> {
 }
 
 /// Checks the best possible score.
-pub(super) fn check_best_score(best: Option<f64>) -> Result<(), OptimizeError> {
+pub(crate) fn check_best_score(best: Option<f64>) -> Result<(), OptimizeError> {
     match best.filter(|best| !best.is_finite()) {
         None => Ok(()),
         Some(best) => {

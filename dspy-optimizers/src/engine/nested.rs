@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
-use dspy_core::lm::Budget;
+use dspy_core::lm::{Budget, Limit};
 
 use super::{Program, Study};
 use crate::budget::Ledger;
@@ -91,7 +92,7 @@ impl<P: Program, E> Study<'_, P, E> {
         budget: Budget,
         work: F,
     ) -> impl Future<Output = F::Output> + use<P, E, F> {
-        self.nest(name, budget, Vec::new(), work)
+        self.nest(name, budget, self.ledger.clone(), Vec::new(), work)
     }
 
     /// Runs another optimizer with the metric of this study, as [`nested`](Self::nested) does. Neither repeats the
@@ -105,21 +106,36 @@ impl<P: Program, E> Study<'_, P, E> {
     ) -> impl Future<Output = F::Output> + use<P, E, F> {
         let shares =
             std::iter::once(self.name.clone()).chain(self.shares.lock_any().iter().cloned()).collect();
-        let work = self.nest(name, budget, shares, work);
+        let work = self.nest(name, budget, self.ledger.clone(), shares, work);
         self.shares.lock_any().push(format!("{}/", self.effect_name(name)));
         work
+    }
+
+    /// Runs another optimizer as [`nested`](Self::nested) does, with this part of the remaining budget, and returns the
+    /// limit of that part which has ended it, if one has. A limit of its own does not count.
+    pub(crate) async fn nested_within<F: Future>(
+        &self,
+        name: &str,
+        part: Budget,
+        work: F,
+    ) -> (F::Output, Option<Limit>) {
+        let account = format!("{}/part", self.effect_name(name));
+        let ledger = self.ledger.below(part, self.journal.history(&account, Duration::ZERO));
+        let output = self.nest(name, Budget::UNLIMITED, ledger.clone(), Vec::new(), work).await;
+        (output, ledger.exhausted())
     }
 
     fn nest<F: Future>(
         &self,
         name: &str,
         budget: Budget,
+        ledger: Arc<Ledger>,
         shares: Vec<String>,
         work: F,
     ) -> impl Future<Output = F::Output> + use<P, E, F> {
         let parent = Parent {
             journal: self.journal.clone(),
-            ledger: self.ledger.clone(),
+            ledger,
             events: self.events.clone(),
             run_dir: self.run_dir.clone(),
             budget,

@@ -1,6 +1,9 @@
 //! The run of a race.
 
-use super::{ExampleFor, Program, Stop, Study, Task};
+use dspy_base::digest::Digest;
+use serde_json::json;
+
+use super::{Afforded, ExampleFor, Needs, Program, Stop, Study, Task};
 use crate::counts::counted;
 use crate::data::Rows;
 use crate::events::StudyEvent;
@@ -11,7 +14,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Runs contestants on the same blocks of rows and drops those that are beaten; see [`Race`].
     ///
     /// A block starts only if the remaining budget covers it, with each rollout at the highest cost so far.
-    /// Otherwise, or if the budget is exhausted during a block, the result is that of the preceding blocks.
+    /// Otherwise, or if the budget is exhausted during a block, the result is that of the preceding blocks. If the
+    /// budget does not cover the first block for all contestants, those that it covers run, in their order, and
+    /// [`Report::decisions`](crate::Report::decisions) says how many; the others have no rows.
     ///
     /// # Errors
     /// If the search has to stop for another reason, or the metric failed on every row of a contestant.
@@ -24,6 +29,21 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let (schedule, ends) = race.schedule(rows, self.seed());
         let mut progress = Progress::new(race, contestants, ends.len());
         let (mut start, mut stopped) = (0, None);
+        let Afforded { count, limit: short } = self.fitting(contestants, &schedule.select(0..ends[0]))?;
+        if let Some(limit) = short {
+            let first = schedule.select(0..ends[0]);
+            let runs = |place: usize| place < count || self.missing(&contestants[place], &first) == 0;
+            let left_out: Vec<usize> = (0..contestants.len()).filter(|place| !runs(*place)).collect();
+            let compared = contestants.len() - left_out.len();
+            if compared < 2 {
+                return Ok(Raced { standings: progress.standings(), stopped: Some(limit) });
+            }
+            progress.leave_out(&left_out);
+            let all = contestants.len();
+            self.decide(format!(
+                "compared {compared} of {all} programs: the rest of the budget cannot compare more"
+            ));
+        }
         for (number, &end) in ends.iter().enumerate() {
             if number > 0 && progress.is_decided() {
                 break;
@@ -53,7 +73,41 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         if standings.iter().any(|standing| standing.mean.is_none() && !standing.items.is_empty()) {
             return Err(self.unscored());
         }
-        Ok(Raced { standings, stopped })
+        Ok(Raced { standings, stopped: stopped.or(short) })
+    }
+
+    /// Returns how many of the contestants, in their order, the budget runs on the first block. If these are not all,
+    /// the number is in the journal, so that a resumed race has the same.
+    fn fitting(&self, contestants: &[Contestant<P>], block: &Rows<'_, E>) -> Result<Afforded, Stop> {
+        let all = Afforded { count: contestants.len(), limit: None };
+        if !self.is_limited() {
+            return Ok(all);
+        }
+        let scopes: Vec<&str> = contestants.iter().map(|contestant| &*contestant.scope).collect();
+        let rows: Vec<(&str, usize)> = block.iter().map(|row| (row.set, row.position)).collect();
+        let key = format!("race-{}", Digest::new().add_value(&json!([scopes, rows])).short());
+        let name = self.effect_name(&format!("{key}/missing"));
+        // What is missing when the race begins; on resume it is less.
+        let missing: Vec<usize> = match self.journal.done(&name)? {
+            Some(missing) => missing,
+            None => {
+                let missing: Vec<usize> = contestants.iter().map(|one| self.missing(one, block)).collect();
+                let sum = missing.iter().sum();
+                if sum == 0 || self.would_exceed(sum).is_none() {
+                    return Ok(all);
+                }
+                self.journal.finish(&name, &missing)?;
+                missing
+            }
+        };
+        let runs = |count: usize| missing.iter().take(count).sum();
+        self.affordable(&key, contestants.len(), |count| Needs { calls: 0, runs: runs(count) })
+    }
+
+    /// Returns the number of rows that a contestant has not run on.
+    fn missing(&self, contestant: &Contestant<P>, rows: &Rows<'_, E>) -> usize {
+        let Contestant { scope, program, .. } = contestant;
+        rows.iter().filter(|row| !self.knows(&Task::new(scope, program, *row))).count()
     }
 
     /// Runs the remaining contestants on one block.

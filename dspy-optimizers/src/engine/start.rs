@@ -17,7 +17,7 @@ use super::nested::Parent;
 use super::phase::CurrentPhase;
 use super::running::Running;
 use super::teacher::check_teacher;
-use super::verification::{VerificationCost, too_small};
+use super::verification::VerificationCost;
 use super::{ExampleFor, Program, Study};
 use crate::budget::{Ledger, tighter};
 use crate::counts::counted;
@@ -112,8 +112,7 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             None => resources.ledger.clone(),
         };
         let shortage = verification.and_then(|verification| verification.shortage(resources.budget));
-        let rows = splits.val.len() as u64;
-        let too_small = too_small(resources.budget, rows, program.named_predictors().len(), verification);
+        let first_rows = splits.val.len() as u64;
         resources
             .events
             .emit(&StudyEvent::Started { optimizer: optimizer.clone(), study: resources.name.clone() });
@@ -144,7 +143,8 @@ impl<'d, P: Program, T> StudyBuilder<'d, P, T> {
             phase: Mutex::new(CurrentPhase::default()),
             started: Instant::now(),
             shortage: shortage.clone(),
-            too_small,
+            budget: resources.budget,
+            first_rows,
             options,
         };
         overlaps.into_iter().for_each(|warning| study.warn(warning));

@@ -9,7 +9,7 @@ use dspy_base::locks::MutexExt as _;
 use dspy_core::Seed;
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::Evaluate;
-use dspy_core::lm::{Limit, Tally, Usage};
+use dspy_core::lm::{Budget, Limit, Tally, Usage};
 
 use super::failures::Failures;
 use super::found::Found;
@@ -69,8 +69,10 @@ pub struct Study<'d, P: Program, E> {
     pub(super) started: Instant,
     /// A warning of a budget that may not pay for the verification.
     pub(super) shortage: Option<String>,
-    /// A warning of a budget that cannot pay for a program on the valset.
-    pub(super) too_small: Option<String>,
+    /// The limits of this study.
+    pub(super) budget: Budget,
+    /// The number of rows that the original program runs on first.
+    pub(super) first_rows: u64,
 }
 
 impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {

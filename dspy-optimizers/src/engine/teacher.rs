@@ -10,7 +10,7 @@ use crate::error::OptimizeError;
 ///
 /// # Errors
 /// If a path or a signature differs.
-pub(super) fn check_teacher(
+pub(crate) fn check_teacher(
     program: &impl HasPredictors,
     teacher: Option<&impl HasPredictors>,
 ) -> Result<(), OptimizeError> {

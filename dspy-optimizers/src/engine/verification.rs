@@ -7,6 +7,8 @@ use super::{ExampleFor, Program, Stop, Study};
 use crate::budget::without_share;
 use crate::counts::counted;
 use crate::data::Rows;
+use crate::error::OptimizeError;
+use crate::estimate::{Cost, Sizes};
 use crate::race::{Contestant, Race, Raced};
 use crate::report::{Verification, Verified};
 use crate::verify::Verify;
@@ -76,6 +78,38 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let contestants: Vec<_> =
             std::iter::once(self.program.clone()).chain(programs).map(contestant).collect();
         self.race(&Race::new().alpha(0.0), &contestants, rows).await
+    }
+}
+
+impl<P: Program, E> Study<'_, P, E> {
+    /// Checks that the options of the algorithm fit the data, as its estimate does, and learns on how many rows the
+    /// original program runs first.
+    ///
+    /// # Errors
+    /// If they do not fit.
+    pub(crate) fn expect(
+        &mut self,
+        cost: impl FnOnce(&Sizes) -> Result<Cost, OptimizeError>,
+    ) -> Result<(), OptimizeError> {
+        let predictors = self.program.named_predictors().len();
+        let (train, val) = (self.train.len(), self.val.len());
+        let cost = cost(&Sizes { train, val, given_val: self.given_val, predictors })?;
+        self.first_rows = cost.baseline.unwrap_or(self.first_rows);
+        Ok(())
+    }
+
+    /// Sets the number of rows that the original program runs on first.
+    pub(crate) fn runs_first_on(&mut self, rows: usize) {
+        self.first_rows = rows as u64;
+    }
+
+    /// Returns a warning if the budget cannot pay for the first runs of the original program.
+    pub(super) fn too_small(&self) -> Option<String> {
+        let predictors = self.program.named_predictors().len();
+        let verification = self.verify.zip(self.holdout.as_ref().ok());
+        let verification =
+            verification.map(|(verify, rows)| VerificationCost { verify, rows: rows.len(), predictors });
+        too_small(self.budget, self.first_rows, predictors, verification)
     }
 }
 

@@ -44,6 +44,9 @@ pub(crate) struct Cost {
     pub(crate) baseline: Option<u64>,
     /// The runs of the program.
     pub(crate) rollouts: Span<u64>,
+    /// The calls of a proposer and the further runs that the first new program needs to be compared, at least, if it is
+    /// not made without them.
+    pub(crate) comparison: Option<(u64, u64)>,
     /// The calls of models that write texts.
     pub(crate) proposals: Span<u64>,
     /// The largest number of demonstrations of a predictor that the algorithm sets.
@@ -62,6 +65,7 @@ impl Cost {
         Cost {
             baseline: None,
             rollouts,
+            comparison: None,
             proposals: Span::exactly(0),
             demos: 0,
             shown: 0,

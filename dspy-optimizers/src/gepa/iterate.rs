@@ -11,7 +11,7 @@ use super::search::{Search, Work, paired_sums};
 use super::settings::{ComponentOrder, Proposals};
 use crate::component::{Candidate, Component};
 use crate::data::Rows;
-use crate::engine::{ExampleFor, Program, Rollout};
+use crate::engine::{Afforded, ExampleFor, Needs, Program, Rollout, Stop};
 use crate::report::Stopped;
 
 /// A candidate to improve, on a minibatch.
@@ -35,7 +35,7 @@ impl<'d, P, E> Parent<'d, P, E> {
 impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
     /// Changes candidates after reflection on minibatches.
     pub(super) async fn iterate(&mut self, number: u64, seed: Seed) -> Result<(), Halt> {
-        let parents = self.parents(seed)?;
+        let parents = self.parents(number, seed)?;
         let steps = parents.iter().map(|parent| parent.rows.len() * (1 + parent.children));
         self.study.part("search", &format!("iteration {number}"), steps.sum());
         let works: Vec<_> =
@@ -95,12 +95,14 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         Ok(())
     }
 
-    /// Draws the candidates to improve and their minibatches, as many as can be completed with the rollouts that are
-    /// left: a child that cannot run on the whole valset is of no use.
-    fn parents(&mut self, seed: Seed) -> Result<Vec<Parent<'d, P, E>>, Halt> {
+    /// Draws the candidates to improve and their minibatches, as many as can be completed with the rollouts and the
+    /// budget that are left: a child that cannot run on the whole valset is of no use.
+    fn parents(&mut self, number: u64, seed: Seed) -> Result<Vec<Parent<'d, P, E>>, Halt> {
         let Proposals { parents, children, .. } = self.settings.proposals;
         let (train, val) = (self.study.train(), self.study.val());
         let (mut drawn, mut planned) = (Vec::new(), 0_usize);
+        // The cost of an iteration with the first children, by their number.
+        let mut costs = vec![Needs { calls: 0, runs: 0 }];
         for place in 0..parents {
             let seed = seed.branch("parent");
             let seed = if place == 0 { seed } else { seed.index(place as u64) };
@@ -122,11 +124,39 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             let with = |children: usize| own.saturating_add(children.saturating_mul(parent.rows.len()));
             let fits = |children: &usize| self.meter.has(with(*children).saturating_add(others));
             let Some(children) = (1..=children).rev().find(fits) else { break };
+            for child in 1..=children {
+                let calls = costs.len() * self.texts_per_child();
+                costs.push(Needs { calls, runs: with(child).saturating_add(others) });
+            }
             planned = with(children);
             parent.children = children;
             drawn.push(parent);
         }
-        if drawn.is_empty() { Err(Halt::Done(Stopped::Finished)) } else { Ok(drawn) }
+        if drawn.is_empty() {
+            return Err(Halt::Done(Stopped::Finished));
+        }
+        let Afforded { count: mut left, limit } =
+            self.study.affordable(&format!("iteration-{number}"), costs.len() - 1, |count| costs[count])?;
+        if let Some(limit) = limit.filter(|_| left == 0) {
+            if self.pool.len() == 1 && number == 0 {
+                self.study.warn_nothing_compared(val.len());
+            }
+            return Err(Stop::Budget(limit).into());
+        }
+        for parent in &mut drawn {
+            parent.children = parent.children.min(left);
+            left -= parent.children;
+        }
+        drawn.retain(|parent| parent.children > 0);
+        Ok(drawn)
+    }
+
+    /// Returns the largest number of texts that the proposer writes for a child.
+    fn texts_per_child(&self) -> usize {
+        match self.settings.order {
+            ComponentOrder::All => self.components.len(),
+            ComponentOrder::RoundRobin => 1,
+        }
     }
 
     /// Runs children on the minibatches of their parents, and those that are better on the valset. Returns whether one

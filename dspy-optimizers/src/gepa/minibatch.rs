@@ -29,10 +29,6 @@ impl Minibatches {
         self.size = (self.size + self.size.div_ceil(2)).min(self.most);
     }
 
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Returns the number of minibatches in an epoch.
     pub(super) fn per_epoch(&self) -> usize {
         self.used.len().div_ceil(self.size)
@@ -92,7 +88,7 @@ mod tests {
     #[test]
     fn a_minibatch_is_no_larger_than_the_set() {
         let mut batches = Minibatches::new(2, 5, 5, Seed::new(1));
-        assert_eq!(batches.size(), 2);
+        assert_eq!(batches.size, 2);
         assert_eq!(batches.next().into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
         let of = |seed| Minibatches::new(100, 3, 3, Seed::new(seed)).next();
         assert_eq!(of(4), of(4));

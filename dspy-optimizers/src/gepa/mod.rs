@@ -28,6 +28,7 @@ use crate::OptimizeError;
 #[doc(no_inline)]
 pub use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
+use crate::component::Candidate;
 use crate::data::Row;
 use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
@@ -330,11 +331,19 @@ pub(crate) fn records_of<P: Program, E>(
     Lens { path, spec: &spec, labels, trajectories: true }.records(row, rollout)
 }
 
-optimizer!(Gepa { settings, proposer });
+optimizer!(Gepa { settings, proposer }, fits);
 
 impl<E, O> Gepa<SharedMetric<E, O>> {
     fn check(&self) -> Result<(), OptimizeError> {
         self.settings.check()
+    }
+
+    fn fits(&self, program: &impl Program, sizes: &Sizes) -> Result<(), OptimizeError> {
+        let (given, outputs) = (Candidate::of(program), propose::outputs_of(program));
+        let components = propose::chosen_components(&given, &self.settings.components, &outputs);
+        self.settings.check_components(program, &given, &components)?;
+        let limit = self.settings.rollouts(self.options.budget, sizes.predictors, sizes.val);
+        self.settings.check_rollouts(limit, sizes.train, sizes.val)
     }
 
     fn settings(&self) -> Value {
@@ -353,6 +362,10 @@ impl<E, O> Gepa<SharedMetric<E, O>> {
             if self.settings.components.contains(&Evolve::Demos) { self.settings.max_demos } else { 0 };
         Ok(Cost {
             baseline: Some(val),
+            comparison: self.settings.noisy.is_none().then(|| {
+                let rows = self.settings.minibatch.min(sizes.train) as u64;
+                (1, if sizes.given_val { val + 2 * rows } else { val })
+            }),
             proposals: Span { least: 0, most: reflections },
             demos,
             shown: self.settings.largest_minibatch(),

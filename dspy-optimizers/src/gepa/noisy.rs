@@ -6,7 +6,7 @@ use super::meter::{Halt, Use};
 use super::pool::Draft;
 use super::propose::Material;
 use super::search::{Search, Work};
-use super::settings::{Accept, Noisy};
+use super::settings::{Accept, Evolve, Noisy};
 use crate::component::{Component, ComponentKind, ComponentValue};
 use crate::counts::counted;
 use crate::data::Rows;
@@ -106,6 +106,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             let runs = self.run_several(&works).await?;
             if noisy.advice {
                 advice = self.advice(step, &rows, &runs, advice).await?;
+            }
+            if self.study.has_given_up() && !self.settings.components.contains(&Evolve::Demos) {
+                return Ok(());
             }
             let before = memory.len();
             for (at, rollouts) in chosen.into_iter().zip(&runs) {

@@ -16,7 +16,7 @@ use crate::component::{Candidate, Component, ComponentKind, ComponentValue};
 use crate::counts::counted;
 use crate::data::Rows;
 use crate::demos;
-use crate::engine::{ExampleFor, Program, Rollout, Stop, Study};
+use crate::engine::{Answer, ExampleFor, Program, Rollout, Stop, Study};
 use crate::proposer::{TextRequest, no_text, sift};
 use crate::report::Stopped;
 
@@ -72,40 +72,6 @@ impl Failures {
 }
 
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
-    /// Returns the components of a program that the settings name, tools excluded.
-    pub(super) fn chosen_components(
-        given: &Candidate,
-        evolve: &[Evolve],
-        outputs: &[(String, String)],
-    ) -> Vec<Component> {
-        let is_output = |path: &str, field: &str| outputs.iter().any(|(p, f)| p == path && f == field);
-        let mut found: Vec<Component> = Vec::new();
-        let mut add = |component: &Component| {
-            if !found.contains(component) {
-                found.push(component.clone());
-            }
-        };
-        for evolve in evolve {
-            if let Evolve::Only(component) = evolve {
-                add(component);
-            }
-            given
-                .components()
-                .filter(|component| match (evolve, component.kind()) {
-                    (Evolve::Instructions, ComponentKind::Instruction)
-                    | (Evolve::Demos, ComponentKind::Demos)
-                    | (Evolve::Playbooks, ComponentKind::Playbook) => true,
-                    (Evolve::Descriptions, ComponentKind::Description { field })
-                    | (Evolve::Variants, ComponentKind::Variant { field, .. }) => {
-                        is_output(component.predictor(), field)
-                    }
-                    _ => false,
-                })
-                .for_each(&mut add);
-        }
-        found
-    }
-
     /// Adds the tools that were passed to predictors to the components.
     pub(super) fn find_tools(&mut self, rollouts: &[Rollout]) {
         if !self.settings.components.contains(&Evolve::Tools) {
@@ -148,10 +114,23 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             }
         }
         let (study, proposer) = (self.study, self.proposer);
+        let most = self.settings.max_chars;
         let proposals = requests.iter().flatten().map(|(name, request)| async move {
-            study.effect(name, || proposer.propose(request.clone())).await
+            let effect = study.effect(name, || proposer.propose(request.clone())).await?;
+            let answer = match &effect.output {
+                Ok(texts) => {
+                    let (usable, fruitless) = sift(texts, &request.current, most);
+                    // The present text again is a sign of contentment.
+                    let content = usable.is_empty() && fruitless.unchanged > 0;
+                    let answer = Answer::of(!usable.is_empty(), false, effect.usage);
+                    if content { Answer::Neutral } else { answer }
+                }
+                Err(_) => Answer::Useless(1),
+            };
+            Ok::<_, Stop>((effect, answer))
         });
-        let mut proposals = study.several(proposals.collect()).await?.into_iter();
+        let proposals = study.ask(proposals.collect(), 1, |(_, answer)| *answer).await?;
+        let mut proposals = proposals.into_iter().map(|(effect, _)| effect);
         let mut requests = requests.into_iter();
 
         let mut improved = Vec::new();
@@ -331,6 +310,40 @@ pub(super) fn outputs_of(program: &impl Program) -> Vec<(String, String)> {
         fields.into_iter().map(move |field| (path.clone(), field))
     });
     outputs.collect()
+}
+
+/// Returns the components of a program that the settings name, tools excluded.
+pub(super) fn chosen_components(
+    given: &Candidate,
+    evolve: &[Evolve],
+    outputs: &[(String, String)],
+) -> Vec<Component> {
+    let is_output = |path: &str, field: &str| outputs.iter().any(|(p, f)| p == path && f == field);
+    let mut found: Vec<Component> = Vec::new();
+    let mut add = |component: &Component| {
+        if !found.contains(component) {
+            found.push(component.clone());
+        }
+    };
+    for evolve in evolve {
+        if let Evolve::Only(component) = evolve {
+            add(component);
+        }
+        given
+            .components()
+            .filter(|component| match (evolve, component.kind()) {
+                (Evolve::Instructions, ComponentKind::Instruction)
+                | (Evolve::Demos, ComponentKind::Demos)
+                | (Evolve::Playbooks, ComponentKind::Playbook) => true,
+                (Evolve::Descriptions, ComponentKind::Description { field })
+                | (Evolve::Variants, ComponentKind::Variant { field, .. }) => {
+                    is_output(component.predictor(), field)
+                }
+                _ => false,
+            })
+            .for_each(&mut add);
+    }
+    found
 }
 
 /// Returns the inputs that hold tools: path and field.

@@ -10,14 +10,13 @@ use super::meter::{Halt, Meter, Use};
 use super::minibatch::Minibatches;
 use super::objectives::{Lowest, Objectives};
 use super::pool::{Draft, Pool, Standing};
-use super::propose::{Failures, outputs_of, tool_inputs_of};
+use super::propose::{Failures, chosen_components, outputs_of, tool_inputs_of};
 use super::scale::Scale;
 use super::settings::{Evolve, Front, Settings};
-use crate::OptimizeError;
 use crate::component::{Candidate, Component};
 use crate::counts::counted;
 use crate::data::label_names;
-use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
+use crate::engine::{Contestant, ExampleFor, Needs, Program, Rollout, Stop, Study, Task};
 use crate::proposer::SharedProposer;
 use crate::race::Race;
 use crate::report::{ItemReport, Scores, Stopped, Trial, mean, percent};
@@ -77,33 +76,15 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     ) -> Result<Self, Stop> {
         let given = Candidate::of(study.program());
         let outputs = outputs_of(study.program());
-        let components = Self::chosen_components(&given, &settings.components, &outputs);
-        // Only named ones may be unknown.
-        let named = components.iter().filter_map(|component| {
-            let value = given.get(component).cloned().or_else(|| component.is_text().then(|| "".into()));
-            Some((component.clone(), value?))
-        });
-        named.collect::<Candidate>().applied_to(study.program())?;
+        let components = chosen_components(&given, &settings.components, &outputs);
+        settings.check_components(study.program(), &given, &components)?;
         let tool_inputs: BTreeMap<String, String> = tool_inputs_of(study.program()).collect();
-        let tools = settings.components.contains(&Evolve::Tools) && !tool_inputs.is_empty();
-        if components.is_empty() && !tools {
-            let value = format!("{:?}", settings.components);
-            let expected = "components that the program has";
-            return Err(OptimizeError::Option { option: "components", value, expected }.into());
-        }
         let predictors = study.program().named_predictors().len();
         let limit = settings.rollouts(study.options().budget, predictors, study.val().len());
         let seed = study.seed().branch("minibatches");
         let most = settings.largest_minibatch();
         let minibatches = Minibatches::new(study.train().len(), settings.minibatch, most, seed);
-        // In the noisy mode, the original program and one more run on the valset at the end.
-        let finals = if settings.noisy.is_some() { 2 } else { 1 };
-        let least = finals * study.val().len() + 2 * minibatches.size();
-        if let Some(limit) = limit.filter(|limit| *limit < least) {
-            let value = format!("{limit}, less than {least},");
-            let expected = "enough for the valset (twice in the noisy mode) and two minibatches";
-            return Err(OptimizeError::Option { option: "max_rollouts", value, expected }.into());
-        }
+        settings.check_rollouts(limit, study.train().len(), study.val().len())?;
         Ok(Search {
             study,
             settings,
@@ -156,8 +137,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
             let before = self.meter.spent();
             let seed = self.study.seed().branch("iteration").index(number);
-            if !self.merge(seed).await? {
+            if !self.merge(number, seed).await? {
                 self.iterate(number, seed).await?;
+            }
+            // Demonstrations need no proposer.
+            if self.study.has_given_up() && !self.settings.components.contains(&Evolve::Demos) {
+                break;
             }
             idle = if self.meter.spent() == before { idle + 1 } else { 0 };
             number += 1;
@@ -208,7 +193,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     /// Tries a merge, if one is due. Returns whether one was evaluated.
-    async fn merge(&mut self, seed: Seed) -> Result<bool, Halt> {
+    async fn merge(&mut self, number: u64, seed: Seed) -> Result<bool, Halt> {
         let Merges { due, tested, found_new, .. } = self.merges;
         let val = self.study.val();
         if due == 0
@@ -218,6 +203,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             // Nothing is begun that cannot be completed.
             || !self.meter.has(val.len())
         {
+            return Ok(false);
+        }
+        let runs = |count: usize| Needs { calls: 0, runs: count * val.len() };
+        if self.study.affordable(&format!("merge-{number}"), 1, runs)?.count == 0 {
             return Ok(false);
         }
         self.merges.found_new = false;

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::propose::tool_inputs_of;
 use crate::auto::Auto;
-use crate::component::Component;
+use crate::component::{Candidate, Component};
+use crate::engine::Program;
 use crate::race::Race;
 use crate::{Budget, OptimizeError};
 
@@ -285,6 +287,48 @@ impl Settings {
         }
     }
 
+    /// Checks that the program has the components.
+    pub(super) fn check_components<P: Program>(
+        &self,
+        program: &P,
+        given: &Candidate,
+        components: &[Component],
+    ) -> Result<(), OptimizeError> {
+        // Only named ones may be unknown.
+        let named = components.iter().filter_map(|component| {
+            let value = given.get(component).cloned().or_else(|| component.is_text().then(|| "".into()));
+            Some((component.clone(), value?))
+        });
+        named.collect::<Candidate>().applied_to(program)?;
+        let tools = self.components.contains(&Evolve::Tools) && tool_inputs_of(program).next().is_some();
+        if components.is_empty() && !tools {
+            let (value, expected) = (format!("{:?}", self.components), "components that the program has");
+            return Err(OptimizeError::Option { option: "components", value, expected });
+        }
+        Ok(())
+    }
+
+    /// Checks that this many rollouts are enough for the first iteration, with this many rows to learn from and to score
+    /// on.
+    pub(super) fn check_rollouts(
+        &self,
+        limit: Option<usize>,
+        train: usize,
+        val: usize,
+    ) -> Result<(), OptimizeError> {
+        // In the noisy mode, the original program and one more run on the valset at the end.
+        let finals = if self.noisy.is_some() { 2 } else { 1 };
+        let least = finals * val + 2 * self.minibatch.min(train).max(1);
+        match limit.filter(|limit| *limit < least) {
+            None => Ok(()),
+            Some(limit) => {
+                let value = format!("{limit}, less than {least},");
+                let expected = "enough for the valset (twice in the noisy mode) and two minibatches";
+                Err(OptimizeError::Option { option: "max_rollouts", value, expected })
+            }
+        }
+    }
+
     /// Returns the largest number of rollouts, if there is one.
     pub(super) fn rollouts(&self, budget: Budget, predictors: usize, valset: usize) -> Option<usize> {
         match self.size {
@@ -294,7 +338,7 @@ impl Settings {
         }
     }
 
-    /// Returns the largest number of reflections in a search of this many rollouts. A new component that is of use costs the runs
+    /// Returns the largest number of reflections in a search of this many rollouts. Text that is of use costs the runs
     /// of a child on a minibatch, so more reflections than that allows are fruitless.
     pub(super) fn most_reflections(&self, rollouts: usize) -> usize {
         if self.noisy.is_none() && self.order == ComponentOrder::RoundRobin {

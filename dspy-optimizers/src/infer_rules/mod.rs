@@ -179,6 +179,8 @@ impl<E, O> InferRules<SharedMetric<E, O>> {
         let bootstrap = self.settings.runs(learn, self.settings.max_bootstrapped_demos);
         Ok(Cost {
             baseline: Some(val),
+            comparison: (candidates > 0)
+                .then(|| (sizes.predictors as u64, self.rules.race.first_block(val as usize) as u64)),
             proposals: Span::between(0, candidates.saturating_mul(sizes.predictors as u64)),
             shown: learn,
             writer: Writer::Lm(self.rules.prompt_lm.clone()),

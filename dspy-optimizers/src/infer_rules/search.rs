@@ -10,7 +10,7 @@ use super::inducer::{Inducer, Induction};
 use super::prompts::with_rules;
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
 use crate::data::Rows;
-use crate::engine::{Candidate, Contestant, ExampleFor, Program, Scores, Stop, Study};
+use crate::engine::{Answer, Candidate, Contestant, ExampleFor, Needs, Program, Scores, Stop, Study};
 use crate::estimate::Sizes;
 use crate::fruitless::Fruitless;
 use crate::proposer::no_text;
@@ -52,22 +52,45 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let order: Vec<usize> = (0..train.len()).collect();
         let seed = study.seed();
         let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings: self.settings, seed };
+        // The least that the first new program, the one with demonstrations, needs.
+        let runs = self.settings.runs(train.len(), self.settings.max_bootstrapped_demos).least as usize;
+        let Settings { max_bootstrapped_demos, max_labeled_demos, .. } = *self.settings;
+        let runs = if max_bootstrapped_demos + max_labeled_demos == 0 { 0 } else { runs + val.len() };
+        let needs = Needs { calls: 0, runs };
+        study.check_affordable("bootstrap", needs, val.len())?;
         let made = bootstrap.run(study, &roles).await?;
         if let Some(limit) = made.stopped {
+            study.warn_nothing_compared(val.len());
             return Err(Stop::Budget(limit));
         }
         let trial = Trial::new("bootstrapped demonstrations", &made.program);
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
+        let is_same = study.scope_of(&made.program) == all[0].scope;
+        let needs = Needs { calls: 0, runs: if is_same { 0 } else { val.len() } };
+        study.check_affordable("demonstrations", needs, val.len())?;
         let (with_demos, scores_with_demos) = self.scored(trial, &made.program, &val).await?;
         all.push(with_demos);
         let present = usize::from(scores_with_demos.mean > scores.mean);
 
-        study.part("propose", "rules", self.rules.num_candidates);
         let learners = learners(&made.program, &train);
-        let candidates = 0..self.rules.num_candidates;
+        let block = self.rules.race.first_block(val.len());
+        let wanted = if learners.is_empty() { 0 } else { self.rules.num_candidates };
+        let needs = |count: usize| Needs { calls: count * learners.len(), runs: count * block };
+        let afforded = study.affordable("rules", wanted, needs)?;
+        study.note_afforded("new programs with rules", wanted, afforded);
+        if let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) {
+            study.warn_unaffordable(&self.rules.race, val.len());
+            return Err(Stop::Budget(limit));
+        }
+        study.part("propose", "rules", afforded.count);
+        let candidates = 0..afforded.count;
         let candidates: Vec<_> =
             candidates.map(|number| self.candidate(number, &made.program, &learners)).collect();
-        for (built, problems) in study.several(candidates).await? {
+        let answer = |(built, problems): &(Option<Built<P>>, Vec<String>)| match built {
+            Some(_) => Answer::Useful,
+            None => Answer::Useless(problems.len().max(1)),
+        };
+        for (built, problems) in study.ask(candidates, learners.len(), answer).await? {
             problems.into_iter().for_each(|problem| study.warn(problem));
             all.extend(built.filter(|built| all.iter().all(|known| known.scope != built.scope)));
         }
@@ -89,7 +112,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
                 study.choose(trial);
             }
         }
-        Ok(raced.stopped.map_or(Stopped::Finished, Stopped::Budget))
+        Ok(raced.stopped.or(afforded.limit).map_or(Stopped::Finished, Stopped::Budget))
     }
 
     /// Returns the rows to learn from and those to compare on.

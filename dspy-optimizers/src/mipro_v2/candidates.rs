@@ -6,8 +6,8 @@ use dspy_core::signature::{Demo, Values};
 use super::plan::{MOST_SHOWN, MiproSettings, Plan, Searched};
 use super::prompts;
 use crate::bootstrap_few_shot::{DemoSet, Roles, Settings};
-use crate::engine::{Candidate, Component, ExampleFor, Program, Stop, Study};
-use crate::proposer::{GroundingRequest, TextRequest};
+use crate::engine::{Candidate, Component, ExampleFor, Needs, Program, Stop, Study};
+use crate::proposer::{GroundingRequest, TextRequest, grounding_calls};
 
 /// The largest number of batches of rows that the summary of the data is made from.
 const BATCHES: usize = 10;
@@ -26,6 +26,9 @@ pub(super) struct Making<'s> {
     pub(super) plan: &'s Plan,
     /// The number of rows at the start of the trainset to learn from.
     pub(super) learn: usize,
+    /// The number of rows of a trial, and of a run on the whole valset after it; 0 if that is the trial.
+    pub(super) trial: usize,
+    pub(super) whole: usize,
 }
 
 impl Module {
@@ -68,9 +71,33 @@ impl Making<'_> {
             }
         }
         if self.plan.instructions > 1 {
-            self.propose(study, &sets, &mut modules).await?;
+            let count = self.affordable(study)?;
+            if count > 0 {
+                self.propose(study, &sets, &mut modules, count).await?;
+            }
         }
         Ok(modules)
+    }
+
+    /// Returns the number of new instructions for each predictor: those that the budget pays for, with the grounding,
+    /// and runs in one trial each.
+    fn affordable<P: Program, E: ExampleFor<P>>(&self, study: &Study<'_, P, E>) -> Result<usize, Stop> {
+        let wanted = self.plan.instructions - 1;
+        let predictors = study.program().named_predictors().len();
+        let rows = if self.settings.dataset { self.learn } else { 0 };
+        let program = self.settings.program.then_some(predictors);
+        let grounding = grounding_calls(rows, self.settings.batch, program).most;
+        let grounding = grounding.map_or(usize::MAX, |most| most as usize);
+        let needs = |count: usize| match count {
+            0 => Needs { calls: 0, runs: 0 },
+            _ => Needs {
+                calls: grounding.saturating_add(count.saturating_mul(predictors)),
+                runs: count.saturating_mul(self.trial).saturating_add(self.whole),
+            },
+        };
+        let afforded = study.affordable("instructions", wanted, needs)?;
+        study.note_afforded("new instructions of each predictor", wanted, afforded);
+        Ok(afforded.count)
     }
 
     /// Makes the sets of demonstrations, each as a program.
@@ -84,7 +111,18 @@ impl Making<'_> {
         let first = [DemoSet::ZeroShot].into_iter().chain(labelled).chain([DemoSet::Bootstrapped]);
         let places: Vec<usize> = (0..self.learn).collect();
         let mut sets = Vec::new();
-        for set in first.chain((0..).map(DemoSet::Shuffled)).take(self.plan.sets) {
+        let each = settings.runs_of(1, self.learn).most.map_or(usize::MAX, |most| most as usize);
+        let runs = each.saturating_add(self.trial).saturating_add(self.whole);
+        let needs = |count: usize| Needs { calls: 0, runs: count.saturating_mul(runs) };
+        for (number, set) in first.chain((0..).map(DemoSet::Shuffled)).take(self.plan.sets).enumerate() {
+            let is_free = matches!(set, DemoSet::ZeroShot | DemoSet::Labelled);
+            if !is_free && study.affordable(&format!("set-{number}"), 1, needs)?.count == 0 {
+                let wanted = self.plan.sets;
+                study.decide(format!(
+                    "made {number} of {wanted} sets of demonstrations: the rest of the budget cannot compare more"
+                ));
+                break;
+            }
             sets.push(set.make(study, roles, &settings, &places).await?.program);
         }
         Ok(sets)
@@ -95,12 +133,13 @@ impl Making<'_> {
         study: &Study<'_, P, E>,
         sets: &[P],
         modules: &mut [Module],
+        count: usize,
     ) -> Result<(), Stop> {
         let settings = self.settings;
         let grounding = study.ground("ground", &settings.proposer, &self.material(study)).await?;
         let mut requests = Vec::new();
         for (path, predictor) in study.program().named_predictors() {
-            for number in 1..self.plan.instructions {
+            for number in 1..=count {
                 let seed = study.seed().branch("propose").index(number as u64).branch(&path);
                 let component = Component::instruction(&*path);
                 let mut request =
@@ -120,7 +159,7 @@ impl Making<'_> {
         study.part("propose", "instructions", requests.len());
         let proposed =
             requests.iter().map(|(name, request)| study.propose(name, &settings.proposer, request));
-        let proposed = study.several(proposed.collect()).await?;
+        let proposed = study.ask(proposed.collect(), 1, |proposed| proposed.answer).await?;
         study.sync()?;
         for ((_, request), proposed) in requests.iter().zip(proposed) {
             let path = request.component.predictor();

@@ -330,6 +330,7 @@ impl<E, O> MiproV2<SharedMetric<E, O>> {
         }
         Ok(Cost {
             baseline: Some(val),
+            comparison: (trials > 0).then(|| (0, minibatch.map_or(val, |rows| rows as u64 + val))),
             proposals: mipro.proposer.calls(proposals),
             shown: if mipro.demos { plan::MOST_SHOWN } else { 0 },
             writer: mipro.proposer.writer(),

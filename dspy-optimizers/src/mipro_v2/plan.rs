@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::OptimizeError;
 use crate::auto::Auto;
 use crate::bootstrap_few_shot::Settings;
+use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Program, Study};
 use crate::estimate::Sizes;
@@ -166,7 +167,8 @@ impl Minibatch {
             Minibatch::Default => Ok((valset > SMALL).then_some(MINIBATCH)),
             Minibatch::Off => Ok(None),
             Minibatch::Rows(rows) if rows > valset => {
-                let (value, expected) = (rows.to_string(), "at most the number of rows of the valset");
+                let value = format!("{rows}, for a valset of {},", counted(valset, "row"));
+                let expected = "at most the number of rows of the valset";
                 Err(OptimizeError::Option { option: "minibatch", value, expected })
             }
             Minibatch::Rows(rows) => Ok((rows < valset).then_some(rows)),

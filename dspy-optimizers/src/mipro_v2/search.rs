@@ -8,7 +8,7 @@ use crate::OptimizeError;
 use crate::bootstrap_few_shot::{Roles, Settings};
 use crate::counts::counted;
 use crate::data::Rows;
-use crate::engine::{Candidate, ExampleFor, Program, Stop, Study};
+use crate::engine::{Candidate, ExampleFor, Needs, Program, Stop, Study};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::samplers::{SamplerError, Tpe};
 
@@ -50,7 +50,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.choose(study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone()));
         study.check_headroom(&scores)?;
 
-        let making = Making { settings, bootstrap, plan: &plan, learn };
+        let trial = minibatch.unwrap_or(val.len());
+        let whole = if minibatch.is_some() { val.len() } else { 0 };
+        // No candidate is made that could not be compared.
+        study.check_affordable("candidates", Needs { calls: 0, runs: trial + whole }, val.len())?;
+        let making = Making { settings, bootstrap, plan: &plan, learn, trial, whole };
         let modules = making.run(study, roles.as_ref()).await?;
         let choices = modules.iter().flat_map(|module| [module.instructions.len(), module.demos.len()]);
         let tpe = Tpe::new(choices).map_err(refused)?;
@@ -77,6 +81,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         for number in 0..self.trials {
             if self.is_exhausted() {
                 break;
+            }
+            // The best combination on minibatches runs on the whole valset at the end.
+            let runs = per_trial + if self.minibatch.is_some() { whole } else { 0 };
+            match self.study.check_affordable(&format!("trial-{number}"), Needs { calls: 0, runs }, whole) {
+                Err(Stop::Budget(limit)) => {
+                    if self.minibatch.is_some() && number > 0 {
+                        self.evaluate_best(number - 1).await?;
+                    }
+                    return Ok(Stopped::Budget(limit));
+                }
+                checked => checked?,
             }
             self.try_next(number).await?;
             let last = number + 1 == self.trials;

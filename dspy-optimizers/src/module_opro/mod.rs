@@ -197,6 +197,7 @@ impl<E, O> ModuleOpro<SharedMetric<E, O>> {
         }
         Ok(Cost {
             baseline: Some(val),
+            comparison: (steps > 0).then_some((sizes.predictors as u64, val)),
             proposals: proposer.calls(proposals),
             shown: if *grounding { *examples } else { 0 },
             writer: proposer.writer(),

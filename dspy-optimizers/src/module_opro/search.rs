@@ -8,12 +8,19 @@ use dspy_core::predict::Predictor;
 use super::Settings;
 use crate::counts::counted;
 use crate::demos;
-use crate::engine::{Candidate, Component, ExampleFor, Program, Scores, Stop, Study};
-use crate::proposer::{Grounding, GroundingRequest, ScoredText, TextRequest};
+use crate::engine::{Candidate, Component, ExampleFor, Needs, Program, Scores, Stop, Study};
+use crate::proposer::{Grounding, GroundingRequest, ScoredText, TextRequest, grounding_calls};
 use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, percent};
 
 /// The largest number of rows that the proposer's view of the data is made from.
 pub(super) const GROUNDING_ROWS: usize = 100;
+
+/// Returns the largest number of calls of a grounding on this many rows, of a program with this many predictors.
+pub(super) fn grounding_most(rows: usize, predictors: usize) -> usize {
+    let batch = GroundingRequest::new().batch;
+    let calls = grounding_calls(rows.min(GROUNDING_ROWS), batch, Some(predictors));
+    calls.most.map_or(usize::MAX, |most| most as usize)
+}
 
 /// The state of a search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
@@ -68,10 +75,34 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let modules = program.named_predictors().into_iter().map(module).collect();
         let mut search =
             Search { study, settings, modules, grounding: Grounding::default(), best, best_scope };
-        if settings.grounding && settings.steps > 0 {
+        if settings.grounding && settings.steps > 0 && search.affords_grounding()? {
             search.grounding = search.ground().await?;
         }
         Ok(search)
+    }
+
+    /// Returns the cost of one step: an instruction for each predictor, and the runs on the whole valset, without which
+    /// no program is the result.
+    fn step_needs(&self) -> Needs {
+        Needs { calls: self.modules.len(), runs: self.study.val().len() }
+    }
+
+    /// Returns whether the budget pays for the grounding and one step.
+    fn affords_grounding(&self) -> Result<bool, Stop> {
+        let (study, step) = (self.study, self.step_needs());
+        let most = grounding_most(study.train().len(), self.modules.len());
+        let needs = |count: usize| match count {
+            0 => Needs { calls: 0, runs: 0 },
+            1 => step,
+            _ => Needs { calls: step.calls + most, ..step },
+        };
+        let afforded = study.affordable("ground", 2, needs)?;
+        if afforded.count == 1 {
+            study.decide(
+                "no descriptions of data and program: the rest of the budget cannot pay for them and compare a program",
+            );
+        }
+        Ok(afforded.count == 2)
     }
 
     async fn ground(&self) -> Result<Grounding, Stop> {
@@ -84,6 +115,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
         for step in 0..self.settings.steps {
+            let (study, needs) = (self.study, self.step_needs());
+            study.check_affordable(&format!("step-{step}"), needs, study.val().len())?;
+            if study.has_given_up() {
+                break;
+            }
             if let Some(joint) = self.propose(step).await? {
                 self.try_program(joint, step).await?;
             }
@@ -115,10 +151,15 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 let name = format!("propose-{step}/{}", module.path);
                 async move { study.propose(&name, &this.settings.proposer, &request).await }
             });
-        let proposed = study.several(requests.collect()).await?;
+        let proposed = study.ask(requests.collect(), 1, |proposed| proposed.answer).await?;
         study.sync()?;
         let (mut joint, mut new) = (Joint::of_step(step), false);
-        for (module, proposed) in self.modules.iter_mut().zip(proposed) {
+        let mut proposed = proposed.into_iter();
+        for module in &mut self.modules {
+            let Some(proposed) = proposed.next() else {
+                joint.texts.push(module.best());
+                continue;
+            };
             joint.usage += proposed.usage;
             if let Some(problem) = proposed.problem {
                 study.warn(format!("no instruction for `{}`: {problem}", module.path));

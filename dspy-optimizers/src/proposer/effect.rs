@@ -5,7 +5,7 @@ use dspy_core::lm::Usage;
 use thiserror::Error;
 
 use super::{Grounding, GroundingRequest, SharedProposer, TextRequest, sift};
-use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::engine::{AT_FIRST, Answer, ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
 
@@ -23,6 +23,7 @@ pub(crate) struct Proposed {
     pub(crate) usage: Usage,
     /// The reason why there are no texts, if the proposer failed.
     pub(crate) problem: Option<String>,
+    pub(crate) answer: Answer,
 }
 
 impl<P: Program, E> Study<'_, P, E> {
@@ -48,7 +49,13 @@ impl<P: Program, E> Study<'_, P, E> {
         self.fruitless(request.component.predictor(), fruitless);
         texts.truncate(request.count.max(1));
         self.proposed(name, texts.len());
-        Ok(Proposed { texts, usage: effect.usage, problem })
+        let answer = match Answer::of(!texts.is_empty(), problem.is_some(), effect.usage) {
+            // The present text again is a sign of contentment.
+            _ if texts.is_empty() && fruitless.unchanged > 0 => Answer::Neutral,
+            Answer::Useless(_) => Answer::Useless(request.count.max(1)),
+            answer => answer,
+        };
+        Ok(Proposed { texts, usage: effect.usage, problem, answer })
     }
 }
 
@@ -71,10 +78,19 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let effect = self.effect(name, || proposer.ground(request.clone())).await?;
         match effect.output {
             Ok(mut grounding) => {
+                let is_blank = grounding.dataset.is_none()
+                    && grounding.program.is_none()
+                    && grounding.modules.is_empty();
+                // Texts may be of use all the same: one more request decides.
+                if is_blank {
+                    let several = grounding.problems.len() > 1;
+                    self.hear(Answer::Useless(if several { AT_FIRST - 1 } else { grounding.problems.len() }));
+                }
                 std::mem::take(&mut grounding.problems).into_iter().for_each(|problem| self.warn(problem));
                 Ok(grounding)
             }
             Err(error) => {
+                self.hear(Answer::Useless(1));
                 self.warn(format!("no grounding: {}", no_text(error)?));
                 Ok(Grounding::default())
             }

@@ -14,6 +14,7 @@ use super::effect::failed;
 use super::playbook::{self, CurationRequest, Diagnosis, DiagnosisRequest};
 use super::view::{self, Room, describe_signature};
 use super::{AdviceRequest, Delta, Grounding, GroundingRequest, TextProposer, TextRequest, clean, prompts};
+use crate::engine::AT_FIRST;
 use crate::identity::program_identity;
 
 /// The default [`TextProposer`], an LM program of eight predictors:
@@ -110,6 +111,10 @@ impl Proposer {
     async fn dataset(&self, request: &GroundingRequest, parts: &mut Parts) -> Result<Option<String>> {
         let (mut notes, mut skips) = (String::new(), 0);
         for batch in request.examples.chunks(request.batch.max(1)).take(MOST_BATCHES) {
+            // The program is still described if the rows are not.
+            if parts.is_hopeless() {
+                break;
+            }
             let mut inputs = Inputs::new();
             inputs.set("rows", view::rows(batch, &self.room()));
             inputs.set_some("earlier_notes", &view::cut(&notes, self.max_shown));
@@ -156,6 +161,9 @@ impl Proposer {
             grounding.program = parts.read(text, "description of the program")?;
             let mut modules = BTreeMap::new();
             for (path, signature) in &request.modules {
+                if parts.is_hopeless() {
+                    break;
+                }
                 let step = format!("Step `{path}`\n{signature}");
                 let text = self.description(&request, program, Some(&step)).await;
                 if let Some(text) = parts.read(text, &format!("description of `{path}`"))? {
@@ -221,14 +229,21 @@ impl Proposer {
         };
         let mut texts = Vec::new();
         let mut failed = None;
-        for first in (0..count).step_by(AT_ONCE) {
-            let samples = (first..first.saturating_add(AT_ONCE).min(count)).map(sample);
+        let mut first = 0;
+        while first < count {
+            let most = if first == 0 { AT_FIRST } else { AT_ONCE };
+            let samples = (first..first.saturating_add(most).min(count)).map(sample);
+            first = first.saturating_add(most);
             for text in join_all(samples).await {
                 match text {
                     Ok(text) => texts.extend(clean(&text, self.max_chars)),
                     Err(error) if error.is_outage() => return Err(error),
                     Err(error) => failed = failed.or(Some(error)),
                 }
+            }
+            // The other samples of the same request would hardly be better.
+            if failed.is_some() && texts.is_empty() {
+                break;
             }
         }
         // One unreadable reply of several is one proposal less.
@@ -326,9 +341,16 @@ impl HasPredictors for Proposer {
 #[derive(Default)]
 struct Parts {
     problems: Vec<String>,
+    /// The number of parts that could not be read since the last one that could.
+    unread: usize,
 }
 
 impl Parts {
+    /// Returns whether so many parts in a row could not be read that others of the kind are not asked for.
+    fn is_hopeless(&self) -> bool {
+        self.unread >= AT_FIRST / 2
+    }
+
     /// Returns a part, or `None` if the reply cannot be read.
     ///
     /// # Errors
@@ -336,13 +358,17 @@ impl Parts {
     fn read(&mut self, part: Result<Option<String>>, name: &str) -> Result<Option<String>> {
         match part {
             Err(error) if !error.is_outage() && !error.is_configuration() => {
+                self.unread += 1;
                 let problem = format!("no {name}: {}", failed(&error));
                 if !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }
                 Ok(None)
             }
-            part => part,
+            part => {
+                self.unread = 0;
+                part
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Runner {
     /// Its scores minus its penalty, row by row.
     pub(super) scores: Vec<Option<f64>>,
     dropped: Option<Dropped>,
+    /// Whether the budget does not run it.
+    left_out: bool,
     penalty: f64,
 }
 
@@ -28,13 +30,25 @@ impl Progress {
     }
 
     pub(super) fn with(race: Race, penalties: impl Iterator<Item = f64>, blocks: usize) -> Self {
-        let runner = |penalty| Runner { items: Vec::new(), scores: Vec::new(), dropped: None, penalty };
+        let runner = |penalty| Runner {
+            items: Vec::new(),
+            scores: Vec::new(),
+            dropped: None,
+            left_out: false,
+            penalty,
+        };
         Progress { race, level: race.level(blocks), runners: penalties.map(runner).collect() }
     }
 
-    /// Returns the indices of the contestants that are not dropped.
+    /// Leaves out contestants that do not run.
+    pub(crate) fn leave_out(&mut self, places: &[usize]) {
+        places.iter().for_each(|place| self.runners[*place].left_out = true);
+    }
+
+    /// Returns the indices of the contestants that run and are not dropped.
     pub(crate) fn remaining(&self) -> Vec<usize> {
-        (0..self.runners.len()).filter(|place| self.runners[*place].dropped.is_none()).collect()
+        let runs = |runner: &Runner| runner.dropped.is_none() && !runner.left_out;
+        (0..self.runners.len()).filter(|place| runs(&self.runners[*place])).collect()
     }
 
     /// Returns whether the race ends before its next block, because only survivors are left.
@@ -80,8 +94,12 @@ impl Progress {
 
     /// Returns the results of the contestants.
     pub(crate) fn standings(self) -> Vec<Standing> {
-        let standing =
-            |Runner { items, dropped, penalty, .. }| Standing { mean: mean(&items), items, dropped, penalty };
+        let standing = |Runner { items, dropped, penalty, .. }: Runner| Standing {
+            mean: mean(&items),
+            items,
+            dropped,
+            penalty,
+        };
         self.runners.into_iter().map(standing).collect()
     }
 }

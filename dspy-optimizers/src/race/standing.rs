@@ -90,7 +90,9 @@ impl Raced {
             let Standing { items, penalty, .. } = &self.standings[place];
             items.iter().map(|item| item.score.map(|score| score - penalty)).collect()
         };
-        let rivals = self.standings.len().saturating_sub(1).max(1);
+        // Those that the budget has left out are no rivals.
+        let ran = self.standings.iter().filter(|standing| !standing.items.is_empty()).count();
+        let rivals = ran.saturating_sub(1).max(1);
         p_value(&scores(winner), &scores(present)) <= LEVEL / rivals as f64
     }
 

@@ -9,7 +9,7 @@ use super::pool::Member;
 use super::search::{Search, Step};
 use super::strategy::{self, append_demo, comparison, drop_demos};
 use crate::data::label_names;
-use crate::engine::{Candidate, Component, ExampleFor, Program, Stop};
+use crate::engine::{Answer, Candidate, Component, ExampleFor, Program, Stop};
 use crate::gepa::records_of;
 use crate::proposer::{TextProposer as _, TextRequest, no_text, sift};
 use crate::report::Trial;
@@ -30,7 +30,12 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             if round.is_empty() {
                 break;
             }
-            for (member, problem) in study.several(round).await? {
+            let made = if study.has_given_up() {
+                study.several(round).await?
+            } else {
+                study.ask(round, 1, |(.., answer)| *answer).await?
+            };
+            for (member, problem, _) in made {
                 problem.into_iter().for_each(|problem| study.warn(problem));
                 // A program that changed nothing is known.
                 let known =
@@ -50,7 +55,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         step: &Step<'_, 'd, E>,
         rank: usize,
         bucket: &Bucket,
-    ) -> Result<(Member<P>, Option<String>), Stop> {
+    ) -> Result<(Member<P>, Option<String>, Answer), Stop> {
         let (study, settings) = (self.study, self.settings);
         let seed = step.seed.branch("change").index(rank as u64);
         let temperature = settings.temperature_for_candidates;
@@ -59,10 +64,12 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let mut program = source.program.clone();
         drop_demos(&mut program, settings.max_demos, seed.branch("drop"));
         let (mut taught, mut usage, mut problem) = (source.taught.clone(), Usage::default(), None);
-        let mut note = "fewer demonstrations".to_owned();
+        let (mut note, mut answer) = ("fewer demonstrations".to_owned(), Answer::Neutral);
         let row = step.rows.get(bucket.row);
         let rule = settings.max_demos == 0 || seed.branch("strategy").rng().unit() < 0.5;
-        if let Some(row) = row.filter(|_| !rule)
+        // Without advice, there are only demonstrations.
+        let rule = rule && !study.has_given_up();
+        if let Some(row) = row.filter(|_| !rule && settings.max_demos > 0)
             && append_demo(&mut program, step.buckets, bucket)
         {
             taught.insert(row.position);
@@ -76,7 +83,9 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             let work = || self.advisor.advise(&program, &comparison);
             let effect = study.effect(&name, work).await?;
             usage += effect.usage;
-            study.proposed(&name, effect.output.as_ref().map_or(0, BTreeMap::len));
+            let advised = effect.output.as_ref().map_or(0, BTreeMap::len);
+            answer = Answer::of(advised > 0, effect.output.is_err(), effect.usage);
+            study.proposed(&name, advised);
             match effect.output {
                 Ok(advice) => {
                     let mut advised = strategy::appended(&program, &advice);
@@ -97,7 +106,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let label = format!("step {}, program {}", step.number + 1, rank + 1);
         let trial = Trial { notes: vec![note], usage, ..Trial::new(label, &program) };
         let scope = study.scope_of(&program);
-        Ok((Member::new(program, scope, trial, taught), problem))
+        Ok((Member::new(program, scope, trial, taught), problem, answer))
     }
 
     /// Works advice into the instructions of the steps, with the runs of the minibatch as evidence: those on the row

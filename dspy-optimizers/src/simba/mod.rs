@@ -18,6 +18,7 @@ use self::incumbent::CHALLENGERS;
 use self::search::Search;
 use crate::OptimizeError;
 use crate::builder::{NoMetric, optimizer};
+use crate::counts::counted;
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span, Writer};
 use crate::options::Options;
@@ -252,10 +253,15 @@ impl<E, O> Simba<SharedMetric<E, O>> {
         })
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
         let Settings { minibatch, num_candidates, max_steps, max_demos, prompt_lm, published, .. } =
             &self.settings;
+        if *minibatch > sizes.train {
+            let rows = counted(sizes.train, "row");
+            let value = format!("{minibatch}, for a trainset of {rows},");
+            let expected = "at most the number of rows of the trainset";
+            return Err(OptimizeError::Option { option: "minibatch", value, expected });
+        }
         let [batch, candidates, steps, val, predictors] =
             [*minibatch, *num_candidates, *max_steps, sizes.val, sizes.predictors].map(|size| size as u64);
         let runs = steps.saturating_mul(batch);

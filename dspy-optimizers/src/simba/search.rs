@@ -10,7 +10,6 @@ use super::advisor::Advisor;
 use super::buckets::Buckets;
 use super::incumbent::{CHALLENGERS, Incumbent};
 use super::pool::{Member, Pool};
-use crate::OptimizeError;
 use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
@@ -44,18 +43,13 @@ pub(super) struct Step<'a, 'd, E> {
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
-    /// Checks the minibatch and scores the original program.
+    /// Scores the original program.
     pub(super) async fn start(
         study: &'s Study<'d, P, E>,
         settings: &'s Settings,
         advisor: Advisor,
         proposer: Proposer,
     ) -> Result<Self, Stop> {
-        if settings.minibatch > study.train().len() {
-            let value = settings.minibatch.to_string();
-            let expected = "at most the number of rows of the trainset";
-            return Err(OptimizeError::Option { option: "minibatch", value, expected }.into());
-        }
         let (program, val) = (study.program(), study.val());
         study.part("search", ORIGINAL, val.len());
         let scope = study.scope_of(program);
