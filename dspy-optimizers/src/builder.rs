@@ -5,6 +5,7 @@ use dspy_core::program::HasPredictors;
 use crate::data::{Data, RowSet};
 use crate::engine::{Splits, too_small};
 use crate::error::OptimizeError;
+use crate::headroom::few_rows;
 use crate::estimate::{Cost, Estimate, Sizes};
 use crate::options::Options;
 use dspy_core::evaluate::SharedMetric;
@@ -181,5 +182,7 @@ where
     let too_small = too_small(options.budget, baseline, predictors, verification);
     let shortage = verification.and_then(|verification| verification.shortage(options.budget));
     let estimate = cost.estimate(program, train).ended_by(options.budget, search.calls, sure);
-    Ok(estimate.warning(too_small.into_iter().chain(shortage)))
+    // Optimizers that do not score the original program compare nothing.
+    let few = cost.baseline.and_then(|rows| few_rows(rows as usize, options.best_score));
+    Ok(estimate.warning(too_small.into_iter().chain(shortage).chain(few)))
 }

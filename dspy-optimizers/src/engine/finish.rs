@@ -7,6 +7,7 @@ use dspy_base::locks::MutexExt as _;
 use dspy_core::error::clipped;
 
 use super::failures::failed_rows;
+use super::gain::Gain;
 use super::{ExampleFor, Program, Stop, Study};
 use crate::counts::counted;
 use crate::error::OptimizeError;
@@ -26,15 +27,17 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Ok(stopped) => stopped,
             Err(Stop::Budget(limit)) => Stopped::Budget(limit),
             Err(Stop::NoHeadroom) => Stopped::NoHeadroom,
+            Err(Stop::ConstantMetric) => Stopped::ConstantMetric,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         if matches!(stopped, Stopped::Budget(_)) && self.found().trials.is_empty() {
             self.too_small.take().into_iter().for_each(|warning| self.warn(warning));
         }
+        self.end_checks();
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
-            Err(Stop::Budget(_) | Stop::NoHeadroom) => Verification::OutOfBudget,
+            Err(Stop::Budget(_) | Stop::NoHeadroom | Stop::ConstantMetric) => Verification::OutOfBudget,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         match &verification {
@@ -96,6 +99,12 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         warnings.extend(trials.get(best).and_then(partly_scored));
         warnings.extend(trials.get(best).and_then(failed_rows));
+        let is_outermost = self.name.is_empty();
+        if let Some(gain) = Gain::of(&trials, best, found.headroom, self.options.best_score)
+            .filter(|_| is_outermost && !verification.is_done())
+        {
+            warnings.push(gain.to_string());
+        }
         let mut report = Report {
             optimizer: self.optimizer,
             seed: self.options.seed,

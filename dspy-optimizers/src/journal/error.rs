@@ -1,6 +1,7 @@
 //! The error of a journal that cannot be used.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -12,6 +13,18 @@ pub enum JournalError {
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The file cannot grow: the disk is full, or a quota or the largest size of a file is reached. What was written
+    /// before is kept.
+    #[error(
+        "`{}` cannot be written: {source}; nothing that was paid before is lost: free space and start the same run again",
+        path.display()
+    )]
+    Full {
         /// The file.
         path: PathBuf,
         /// The error of the operating system.
@@ -88,6 +101,18 @@ pub enum JournalError {
     /// A result cannot be serialised as JSON.
     #[error("a result cannot be serialised as JSON: {0}")]
     Encode(serde_json::Error),
+}
+
+impl JournalError {
+    /// Creates the error of a file that cannot be read or written.
+    pub(super) fn of_io(path: PathBuf, source: std::io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                JournalError::Full { path, source }
+            }
+            _ => JournalError::Io { path, source },
+        }
+    }
 }
 
 impl fmt::Debug for JournalError {
