@@ -209,7 +209,8 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let (train, val) = if given_val { (train, val) } else { self.split(&train, seed)? };
         let rows = val.len() as u64;
         // If the original program is perfect on a few rows, all of them are used.
-        let val = if !given_val && val.len() < ENOUGH { all_rows } else { val };
+        let few = !given_val && val.len() < ENOUGH && self.options.best_score.is_some();
+        let val = if few { all_rows } else { val };
         // A step that changes nothing is not scored again.
         let scores = Span::between(rows, (val.len() as u64).saturating_mul(steps.len() as u64 + 1));
         let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });

@@ -99,12 +99,14 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         warnings.extend(trials.get(best).and_then(partly_scored));
         warnings.extend(trials.get(best).and_then(failed_rows));
-        let is_outermost = self.name.is_empty();
-        if let Some(gain) = Gain::of(&trials, best, found.headroom, self.options.best_score)
-            .filter(|_| is_outermost && !verification.is_done())
-        {
-            warnings.push(gain.to_string());
-        }
+        let original = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
+        let gain = original
+            .zip(trials.get(best))
+            .filter(|_| self.name.is_empty() && !verification.is_done())
+            .and_then(|(original, result)| {
+                Gain::of(original, result, found.headroom, self.options.best_score)
+            });
+        warnings.extend(gain.map(|gain| gain.to_string()));
         let mut report = Report {
             optimizer: self.optimizer,
             seed: self.options.seed,

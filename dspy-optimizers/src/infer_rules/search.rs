@@ -60,7 +60,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
         let (mut present, mut score) = (0, scores.mean);
         // Without demonstrations, it is the original program once more.
-        if self.settings.max_bootstrapped_demos + self.settings.max_labeled_demos > 0 {
+        if self.settings.max_bootstrapped_demos.max(self.settings.max_labeled_demos) > 0 {
             let (with_demos, scores) = self.scored(trial, &made.program, &val).await?;
             all.push(with_demos);
             if scores.mean > score {

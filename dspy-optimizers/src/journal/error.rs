@@ -120,3 +120,20 @@ impl fmt::Debug for JournalError {
         dspy_core::error::write_chain(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_that_nothing_is_lost() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge] {
+            let error = JournalError::of_io("runs/a/journal.jsonl".into(), kind.into());
+            assert!(matches!(error, JournalError::Full { .. }), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("nothing that was paid before is lost: free space"), "{said}");
+        }
+        let other = JournalError::of_io("a".into(), ErrorKind::BrokenPipe.into());
+        assert!(matches!(other, JournalError::Io { .. }), "{other}");
+    }
+}

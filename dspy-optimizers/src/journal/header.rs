@@ -101,7 +101,7 @@ fn joined(differences: Vec<Difference>) -> Vec<String> {
     let line = |(name, group): (String, Vec<Difference>)| match &group[..] {
         [first, rest @ ..] if group.len() >= MANY => {
             let (path, others) = (clipped(&first.path), counted(rest.len(), "other member"));
-            vec![format!("`{path}` and {others} named `{}` {}", clipped(name), first.change)]
+            vec![format!("`{path}` {} ({others} named `{}` alike)", first.change, clipped(name))]
         }
         _ => group.iter().map(|one| format!("`{}` {}", clipped(&one.path), one.change)).collect(),
     };
@@ -157,4 +157,42 @@ fn in_words(path: &str, then: &Value, now: &Value) -> Option<String> {
         _ => return Some("has changed".to_owned()),
     };
     Some(format!("has changed: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_same_change_of_many_members_is_one_line() {
+        let header = |lm: &str, tips: bool| {
+            let predictor = |_| json!({"lm": lm, "prompt": "0123456789abcdef"});
+            let all: Map<String, Value> =
+                (0..8).map(|at| (format!("writer-{at}"), predictor(at))).collect();
+            Header::new("Test", 0, json!({"settings": {"proposer": all, "tips": tips}}))
+        };
+        let found = Value::Object(header("a", true).members());
+        assert_eq!(
+            header("b", false).differences(&found),
+            [
+                "`settings.proposer.writer-0.lm` was \"a\", is now \"b\" (7 other members named `lm` alike)",
+                "`settings.tips` was true, is now false",
+            ]
+        );
+        assert!(header("a", true).differences(&found).is_empty());
+    }
+
+    #[test]
+    fn different_changes_are_lines_of_their_own() {
+        let header = |lms: [&str; 3]| {
+            let all: Map<String, Value> =
+                lms.iter().enumerate().map(|(at, lm)| (at.to_string(), json!({"lm": lm}))).collect();
+            Header::new("Test", 0, json!({"settings": all}))
+        };
+        let found = Value::Object(header(["a", "a", "a"]).members());
+        assert_eq!(header(["b", "b", "c"]).differences(&found).len(), 3);
+        assert_eq!(header(["b", "b", "b"]).differences(&found).len(), 1);
+    }
 }

@@ -84,13 +84,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             // The metric has failed on every row.
             None => study.evaluate(&scope, program, &val).await?,
         };
-        let (val, scores) = match enough(study, &val, &scores) {
-            Some(all) => (all.clone(), study.evaluate(&scope, program, &all).await?),
-            None => (val, scores),
+        let (val, scores, rollouts) = match enough(study, &val, &scores) {
+            Some(all) => {
+                let scores = study.evaluate(&scope, program, &all).await?;
+                let tasks = all.iter().map(|row| Task::new(&scope, program, row)).collect();
+                let rollouts = study.rollouts(tasks).await?;
+                (all, scores, rollouts)
+            }
+            None => (val, scores, rollouts),
         };
         let trial = study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
         study.check_headroom(&scores)?;
-        let rollouts = study.rollouts(val.iter().map(|row| Task::new(&scope, program, row)).collect()).await?;
         let case = Case::of(program, &learn, &val, &rollouts, study.options().best_score);
         let unlimited = plan::unlimited(auto, predictors, val.len());
         let spent = scores.usage();

@@ -41,7 +41,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             DemoSet::ZeroShot => true,
             DemoSet::Labelled => labelled > 0,
             DemoSet::Bootstrapped => bootstrapped > 0,
-            DemoSet::Shuffled(_) => bootstrapped + labelled > 0,
+            DemoSet::Shuffled(_) => bootstrapped.max(labelled) > 0,
         };
         let all = [DemoSet::ZeroShot, DemoSet::Labelled, DemoSet::Bootstrapped].into_iter().chain(shuffled);
         all.filter(has_demos)
