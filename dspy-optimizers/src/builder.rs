@@ -5,8 +5,8 @@ use dspy_core::program::HasPredictors;
 use crate::data::{Data, RowSet};
 use crate::engine::{Splits, too_small};
 use crate::error::OptimizeError;
-use crate::headroom::few_rows;
 use crate::estimate::{Cost, Estimate, Sizes};
+use crate::headroom::few_rows;
 use crate::options::Options;
 use dspy_core::evaluate::SharedMetric;
 

@@ -143,7 +143,10 @@ async fn another_scale_is_no_reason_to_stop() {
     assert!(report.warnings.iter().any(|warning| warning.contains("set `best_score`")), "{report}");
     let report = run(Some(100.0)).await;
     let [luck] = &report.warnings[..] else { panic!("{report}") };
-    assert!(report.headroom.unwrap().exists() && luck.contains("can be told from luck on 20 rows"), "{report}");
+    assert!(
+        report.headroom.unwrap().exists() && luck.contains("can be told from luck on 20 rows"),
+        "{report}"
+    );
 }
 
 #[tokio::test]

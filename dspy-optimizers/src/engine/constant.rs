@@ -1,6 +1,7 @@
 //! A metric that gives every answer the same score.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use dspy_base::digest::Digest;
 use dspy_base::locks::MutexExt as _;
@@ -20,12 +21,13 @@ const PROGRAMS: usize = 2;
 const LAST: usize = 4;
 
 /// The scores of all rollouts so far, as long as they are equal.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 pub(super) struct Constant {
     score: Option<f64>,
     varies: bool,
     /// The digests of the answers to each row, at most two.
-    rows: BTreeMap<(&'static str, usize), BTreeSet<String>>,
+    rows: BTreeMap<(&'static str, usize), BTreeSet<NonZeroU64>>,
     /// The scopes of the programs, at most as many as can matter.
     programs: BTreeSet<String>,
     /// Whether a run has failed, which counts as a score of 0.
@@ -42,7 +44,7 @@ impl Constant {
         row: (&'static str, usize),
         scope: &str,
         score: f64,
-        answer: Option<&String>,
+        answer: Option<NonZeroU64>,
     ) {
         if self.varies {
             return;
@@ -54,7 +56,7 @@ impl Constant {
         }
         let answers = self.rows.entry(row).or_default();
         if answers.len() < 2 {
-            answers.extend(answer.cloned());
+            answers.extend(answer);
         }
         if self.programs.len() < LAST {
             self.programs.insert(scope.to_owned());
@@ -123,7 +125,7 @@ impl<P: Program, E> Study<'_, P, E> {
 
 /// Returns a digest of the answer of a program: the outputs of its last call that the row has values for, or all of
 /// them. Reasons differ also if the answers do not.
-pub(super) fn answer(steps: &[TraceStep], row: Option<&Values>) -> Option<String> {
+pub(super) fn answer(steps: &[TraceStep], row: Option<&Values>) -> Option<NonZeroU64> {
     let outputs = &steps.last()?.outputs;
     let mut digest = Digest::new();
     let labels = outputs.iter().filter(|(name, _)| row.is_some_and(|row| row.contains_key(*name)));
@@ -132,7 +134,8 @@ pub(super) fn answer(steps: &[TraceStep], row: Option<&Values>) -> Option<String
     for (name, value) in if labels.is_empty() { all() } else { labels } {
         digest.add_text(name).add_value(value);
     }
-    Some(digest.short())
+    // A half of the digest: 16 hexadecimal digits are 64 bits.
+    u64::from_str_radix(&digest.short(), 16).ok().and_then(NonZeroU64::new)
 }
 
 #[cfg(test)]
@@ -143,9 +146,9 @@ mod tests {
         let mut constant = Constant::default();
         for program in 0..programs {
             for row in 0..rows {
-                let answer = if same { row.to_string() } else { format!("{row} {program}") };
+                let answer = NonZeroU64::new(if same { 1 } else { program as u64 + 1 });
                 let scope = format!("program {program}");
-                constant.add(("trainset", row), &scope, score(program, row), Some(&answer));
+                constant.add(("trainset", row), &scope, score(program, row), answer);
             }
         }
         constant

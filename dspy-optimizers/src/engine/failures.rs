@@ -79,7 +79,6 @@ impl Failures {
         name: &str,
         rollout: &Rollout,
     ) {
-
         match &mut self.idle {
             Some(idle) => idle.retain(|path| rollout.idle.contains(path)),
             none => *none = Some(rollout.idle.iter().cloned().collect()),
@@ -88,7 +87,7 @@ impl Failures {
             Outcome::Scored(score) => {
                 self.answered = true;
                 self.called |= !rollout.silent;
-                self.constant.add((set, position), scope, score.value, rollout.answer.as_ref());
+                self.constant.add((set, position), scope, score.value, rollout.answer);
                 self.nonzero |= score.value != 0.0;
                 if self.nonzero {
                     self.zero.clear();

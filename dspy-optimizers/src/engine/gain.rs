@@ -9,9 +9,9 @@ use crate::report::Trial;
 /// A gain over the original program on the rows of the search that is smaller than what can be told from luck.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Gain {
-    gain: f64,
+    points: f64,
     rows: usize,
-    /// The smallest gain that can be told from luck on these rows.
+    /// The smallest gain that can be told from luck on these rows, in points.
     detectable: f64,
 }
 
@@ -38,19 +38,17 @@ impl Gain {
             .or_else(|| Headroom::of(&before, best_score?))
             .or_else(|| Headroom::of(&before, seen()?))?;
         let detectable = headroom.detectable;
-        (gain < detectable).then_some(Gain { gain, rows, detectable })
+        (gain < detectable).then_some(Gain { points: gain * 100.0, rows, detectable: detectable * 100.0 })
     }
 }
 
 impl fmt::Display for Gain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Gain { gain, rows, detectable } = self;
+        let Gain { points, rows, detectable } = self;
         write!(
             f,
-            "the gain of {:.1} points is below the {:.1} that can be told from luck on {}, and the result is not \
+            "the gain of {points:.1} points is below the {detectable:.1} that can be told from luck on {}, and the result is not \
              verified: set a holdout, or `verify`",
-            gain * 100.0,
-            detectable * 100.0,
             counted(*rows, "row")
         )
     }

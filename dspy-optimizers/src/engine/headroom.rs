@@ -18,7 +18,11 @@ impl<P: Program, E> Study<'_, P, E> {
     pub(crate) fn check_headroom_of(&self, scores: impl Iterator<Item = f64>) -> Result<(), Stop> {
         let Some(headroom) = self.note_headroom(scores) else { return Ok(()) };
         // Nested searches have the rows of the outermost one.
-        headroom.warning().filter(|_| self.name.is_empty()).into_iter().for_each(|warning| self.warn(warning));
+        headroom
+            .warning()
+            .filter(|_| self.name.is_empty())
+            .into_iter()
+            .for_each(|warning| self.warn(warning));
         if headroom.exists() { Ok(()) } else { Err(Stop::NoHeadroom) }
     }
 

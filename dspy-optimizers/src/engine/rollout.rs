@@ -1,6 +1,7 @@
 //! Rollouts: runs of a program on one example, with a score.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use dspy_base::locks::MutexExt as _;
 use dspy_core::error::BoxError;
@@ -41,7 +42,7 @@ pub struct Rollout {
     pub(super) idle: Vec<String>,
     /// A digest of the answer, to notice a metric that gives different answers the same score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) answer: Option<String>,
+    pub(super) answer: Option<NonZeroU64>,
 }
 
 /// The outcome of a rollout. An outage is not an outcome but stops the search.

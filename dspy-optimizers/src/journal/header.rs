@@ -169,8 +169,7 @@ mod tests {
     fn the_same_change_of_many_members_is_one_line() {
         let header = |lm: &str, tips: bool| {
             let predictor = |_| json!({"lm": lm, "prompt": "0123456789abcdef"});
-            let all: Map<String, Value> =
-                (0..8).map(|at| (format!("writer-{at}"), predictor(at))).collect();
+            let all: Map<String, Value> = (0..8).map(|at| (format!("writer-{at}"), predictor(at))).collect();
             Header::new("Test", 0, json!({"settings": {"proposer": all, "tips": tips}}))
         };
         let found = Value::Object(header("a", true).members());

@@ -360,9 +360,9 @@ impl Known {
     fn written_off(&self, account: &str) -> Option<WrittenOff> {
         let open: Vec<Cost> = self.open(account).collect();
         let sum = |amount: fn(&Cost) -> u64| {
-            open.iter().map(amount).try_fold(0_u64, |sum, amount| {
-                (amount > 0).then(|| sum.saturating_add(amount))
-            })
+            open.iter()
+                .map(amount)
+                .try_fold(0_u64, |sum, amount| (amount > 0).then(|| sum.saturating_add(amount)))
         };
         let calls = open.iter().fold(0_u64, |sum, cost| sum.saturating_add(cost.calls));
         let cost_usd = sum(|cost| cost.picodollars)

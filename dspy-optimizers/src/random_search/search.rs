@@ -35,7 +35,8 @@ impl<P: Program> Built<P> {
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     fn sets(&self) -> impl Iterator<Item = DemoSet> + use<P, E> {
         let shuffled = (0..self.candidates).map(DemoSet::Shuffled);
-        let Settings { max_bootstrapped_demos: bootstrapped, max_labeled_demos: labelled, .. } = *self.settings;
+        let Settings { max_bootstrapped_demos: bootstrapped, max_labeled_demos: labelled, .. } =
+            *self.settings;
         // Sets without demonstrations are the program itself once more.
         let has_demos = move |set: &DemoSet| match set {
             DemoSet::ZeroShot => true,
