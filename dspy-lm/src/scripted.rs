@@ -289,7 +289,9 @@ impl Lm {
     ///
     /// The model declares no [capabilities](Capabilities), so requests ask for everything in the text. To declare some,
     /// such as those of a model that the function calls, use [`ScriptedLm::from_async_fn`] with
-    /// [`with_capabilities`](ScriptedLm::with_capabilities) and [`Lm::custom`].
+    /// [`with_capabilities`](ScriptedLm::with_capabilities) and [`Lm::custom`]. All such models are called `scripted`, so
+    /// reports and the journal of an optimization do not tell two of them apart; give each a name with
+    /// [`with_id`](ScriptedLm::with_id).
     ///
     /// ```
     /// use dspy_lm::{Lm, Request};

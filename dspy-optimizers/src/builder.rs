@@ -7,6 +7,7 @@ use crate::data::{Data, RowSet};
 use crate::engine::{Splits, check_best_score, check_teacher, too_small};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Estimate, Sizes};
+use crate::headroom::few_rows;
 use crate::options::Options;
 use dspy_core::evaluate::SharedMetric;
 
@@ -204,5 +205,7 @@ where
         )
     });
     let estimate = cost.estimate(program, train).ended_by(options.budget, search.calls, sure);
-    Ok(estimate.warning(too_small.into_iter().chain(short).chain(shortage)))
+    // Optimizers that do not score the original program compare nothing.
+    let few = cost.baseline.and_then(|rows| few_rows(rows as usize, options.best_score));
+    Ok(estimate.warning(too_small.into_iter().chain(short).chain(shortage).chain(few)))
 }

@@ -86,7 +86,8 @@ pub enum OptimizeError {
     },
     /// A trainset is too small, or the share too large, to hold out a valset.
     #[error(
-        "holding out {ratio} of {} leaves no {set}; set a valset, add rows or change the ratio", counted(*.rows, "row")
+        "{} cannot be divided into rows to learn from and rows to compare on ({ratio} of them), as no row is left for the {set}; \
+         add rows, or set a valset", counted(*.rows, "row")
     )]
     Split {
         /// The set that would be empty: `valset` or `trainset`.

@@ -166,7 +166,7 @@ pub use race::Race;
 pub use random_search::BootstrapFewShotWithRandomSearch;
 pub use report::{
     CallKind, Changes, ItemReport, Parameters, PartialScore, PhaseTime, PredictorChange, Report, RunFacts,
-    Spend, SpendEntry, SpendSum, Stopped, Trial, Verification, Verified,
+    Spend, SpendEntry, SpendSum, Stopped, Trial, Verification, Verified, WrittenOff,
 };
 pub use simba::Simba;
 pub use strategy::StrategyError;

@@ -100,7 +100,7 @@ async fn a_run_that_is_killed_three_times_makes_no_more_calls_than_it_may() {
     let lm = Parrot::new();
     let report = run(&lm, &dir, Budget::calls(MOST)).await;
     assert_eq!(report.stopped, Stopped::Budget(Limit::Calls));
-    let off = report.run.written_off.requests;
+    let off = report.run.written_off.unwrap().calls;
     assert!(off >= 3, "each kill met calls in flight: {off}");
     let said = format!("the replies of {off} calls are unknown");
     assert!(report.to_string().contains(&said) && report.to_html().contains(&said), "{report}");

@@ -66,6 +66,11 @@ impl<S: Signature> ChainOfThought<S> {
         ChainOfThought { predict: self.predict.with_instruction(instruction) }
     }
 
+    /// Replaces the instruction, as [`with_instruction`](Self::with_instruction) does.
+    pub fn set_instruction(&mut self, instruction: impl Into<Arc<str>>) {
+        self.predict.set_instruction(instruction);
+    }
+
     /// Replaces the demonstrations by labelled examples.
     ///
     /// # Errors

@@ -76,6 +76,11 @@ impl DynPredict {
         self
     }
 
+    /// Replaces the instruction, as [`with_instruction`](Self::with_instruction) does.
+    pub fn set_instruction(&mut self, instruction: impl Into<Arc<str>>) {
+        self.predictor.set_instruction(instruction);
+    }
+
     /// Replaces the demonstrations by labelled examples.
     #[must_use]
     pub fn with_demos(mut self, examples: impl IntoIterator<Item = Values>) -> Self {

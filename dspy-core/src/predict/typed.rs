@@ -97,6 +97,11 @@ impl<S: Signature> Predict<S> {
         self
     }
 
+    /// Replaces the instruction, as [`with_instruction`](Self::with_instruction) does.
+    pub fn set_instruction(&mut self, instruction: impl Into<Arc<str>>) {
+        self.leaf.predictor.set_instruction(instruction);
+    }
+
     /// Replaces the demonstrations by labelled examples.
     ///
     /// # Errors

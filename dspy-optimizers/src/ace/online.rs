@@ -272,7 +272,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             Ok(change) => Ok(self.settle(&base, change)),
             Err(Stop::Budget(limit)) => Ok(Learned::OutOfBudget(limit)),
             // It runs no search whose start could leave no headroom.
-            Err(Stop::NoHeadroom) => Ok(Learned::Unchanged { notes: Vec::new() }),
+            Err(Stop::NoHeadroom | Stop::ConstantMetric) => Ok(Learned::Unchanged { notes: Vec::new() }),
             Err(Stop::Error(error)) => Err(*error),
         }
     }

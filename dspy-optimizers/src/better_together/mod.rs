@@ -12,6 +12,7 @@ use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::data::{Data, IntoData};
 use crate::engine::{ExampleFor, Program, Splits, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
+use crate::headroom::ENOUGH;
 use crate::options::{Options, option_setters};
 use crate::strategy;
 use crate::strategy::StrategyError;
@@ -207,10 +208,14 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let search = splits.search_budget(program, self.options.budget);
         let Splits { train, val, given_val, .. } = splits;
         let seed = Seed::new(self.options.seed);
+        let all_rows = train.clone();
         let (train, val) = if given_val { (train, val) } else { self.split(&train, seed)? };
         let rows = val.len() as u64;
+        // If the original program is perfect on a few rows, all of them are used.
+        let few = !given_val && val.len() < ENOUGH && self.options.best_score.is_some();
+        let val = if few { all_rows } else { val };
         // A step that changes nothing is not scored again.
-        let scores = Span::between(rows, rows.saturating_mul(steps.len() as u64 + 1));
+        let scores = Span::between(rows, (val.len() as u64).saturating_mul(steps.len() as u64 + 1));
         let cost = |_: &Sizes| Ok(Cost { baseline: Some(rows), ..Cost::of_rollouts(scores) });
         let mut all = estimate::<P, E, _>(program, &data, &self.options, cost)?;
         let sure = all.program_calls.least;

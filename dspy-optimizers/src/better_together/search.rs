@@ -5,6 +5,7 @@ use dspy_core::Seed;
 use super::BetterTogether;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Needs, Program, Scores, Stop, Study};
+use crate::portfolio::enough;
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
 use crate::{OptimizeError, Optimizer as _};
@@ -18,13 +19,20 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         steps: &[usize],
         given_val: bool,
     ) -> Result<Stopped, Stop> {
-        let (train, val) = if given_val {
+        let (train, mut val) = if given_val {
             (study.train().clone(), study.val().clone())
         } else {
             self.split(study.train(), study.seed())?
         };
         let mut program = study.program().clone();
-        let scores = self.score(study, ORIGINAL, Vec::new(), &program, &val).await?;
+        study.part("scores", ORIGINAL, val.len());
+        let scope = study.scope_of(&program);
+        let mut scores = study.evaluate(&scope, &program, &val).await?;
+        if let Some(all) = enough(study, &val, &scores) {
+            scores = study.evaluate(&scope, &program, &all).await?;
+            val = all;
+        }
+        study.record(Trial::new(ORIGINAL, &program).scored(&scores), program.clone());
         study.check_headroom(&scores)?;
         let (mut label, mut short) = (String::new(), None);
         for (index, at) in steps.iter().enumerate() {
@@ -50,6 +58,9 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
                     let report = optimized.report();
                     for warning in &report.warnings {
                         study.warn(format!("step {}, `{name}`: {warning}", index + 1));
+                    }
+                    if report.stopped == Stopped::ConstantMetric {
+                        return Err(Stop::ConstantMetric);
                     }
                     let notes = vec![summary(report)];
                     program = optimized.into_program();
@@ -78,12 +89,12 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         notes: Vec<String>,
         program: &P,
         val: &Rows<'_, E>,
-    ) -> Result<Scores, Stop> {
+    ) -> Result<(), Stop> {
         study.part("scores", label, val.len());
         let scores = study.evaluate(&study.scope_of(program), program, val).await?;
         let trial = Trial { notes, ..Trial::new(label, program) };
         study.record(trial.scored(&scores), program.clone());
-        Ok(scores)
+        Ok(())
     }
 
     /// Holds out a part of the trainset as the valset.

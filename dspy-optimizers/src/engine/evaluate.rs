@@ -36,7 +36,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         }
         match stopped {
             Some(stop) => Err(stop),
-            None => Ok(results.into_iter().flatten().collect()),
+            None => {
+                self.check_constant()?;
+                Ok(results.into_iter().flatten().collect())
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use dspy_core::error::clipped;
 use dspy_core::evaluate::{Item, ItemError};
 use dspy_core::lm::{LmError, LmErrorKind};
 
+use super::constant::Constant;
 use super::{Outcome, Program, Rollout, Stop, Study};
 use crate::counts::counted;
 use crate::data::Row;
@@ -36,6 +37,7 @@ pub(super) struct Failures {
     called: bool,
     /// The predictors that no run has called, once there is one.
     idle: Option<BTreeSet<String>>,
+    pub(super) constant: Constant,
 }
 
 /// The rows on which something has failed, by the name of the set and the position in it. The failure of each is that
@@ -69,7 +71,14 @@ pub(crate) fn on_row(set: &str, position: usize, error: &str) -> String {
 }
 
 impl Failures {
-    pub(super) fn look_at(&mut self, set: &'static str, position: usize, name: &str, rollout: &Rollout) {
+    /// Looks at a rollout of the program with this scope on a row.
+    pub(super) fn look_at(
+        &mut self,
+        (set, position): (&'static str, usize),
+        scope: &str,
+        name: &str,
+        rollout: &Rollout,
+    ) {
         match &mut self.idle {
             Some(idle) => idle.retain(|path| rollout.idle.contains(path)),
             none => *none = Some(rollout.idle.iter().cloned().collect()),
@@ -78,6 +87,7 @@ impl Failures {
             Outcome::Scored(score) => {
                 self.answered = true;
                 self.called |= !rollout.silent;
+                self.constant.add((set, position), scope, score.value, rollout.answer);
                 self.nonzero |= score.value != 0.0;
                 if self.nonzero {
                     self.zero.clear();
@@ -87,6 +97,7 @@ impl Failures {
             }
             Outcome::Failed(error) => {
                 self.curable |= !rollout.broken;
+                self.constant.failed = true;
                 self.program.add((set, position), name, error);
             }
             Outcome::Unscored(_) => {
@@ -131,6 +142,8 @@ impl Failures {
                  fields, for example with the table of an `Evaluate` run",
                 counted(self.zero.len(), "row")
             ));
+        } else if unscored == 0 && self.nonzero {
+            warnings.extend(self.constant.warning(best_score));
         }
         if self.called {
             let idle = self.idle.iter().flatten();

@@ -7,6 +7,7 @@ use dspy_base::locks::MutexExt as _;
 use dspy_core::error::clipped;
 
 use super::failures::failed_rows;
+use super::gain::Gain;
 use super::{ExampleFor, Program, Stop, Study};
 use crate::counts::counted;
 use crate::error::OptimizeError;
@@ -26,15 +27,17 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Ok(stopped) => stopped,
             Err(Stop::Budget(limit)) => Stopped::Budget(limit),
             Err(Stop::NoHeadroom) => Stopped::NoHeadroom,
+            Err(Stop::ConstantMetric) => Stopped::ConstantMetric,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         if matches!(stopped, Stopped::Budget(_)) && self.found().trials.is_empty() {
             self.too_small().into_iter().for_each(|warning| self.warn(warning));
         }
+        self.end_checks();
         let mut best = self.best();
         let verification = match self.verify(best).await {
             Ok(verification) => verification,
-            Err(Stop::Budget(_) | Stop::NoHeadroom) => Verification::OutOfBudget,
+            Err(Stop::Budget(_) | Stop::NoHeadroom | Stop::ConstantMetric) => Verification::OutOfBudget,
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         match &verification {
@@ -96,6 +99,14 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         warnings.extend(trials.get(best).and_then(partly_scored));
         warnings.extend(trials.get(best).and_then(failed_rows));
+        let original = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
+        let gain = original
+            .zip(trials.get(best))
+            .filter(|_| self.name.is_empty() && !verification.is_done())
+            .and_then(|(original, result)| {
+                Gain::of(original, result, found.headroom, self.options.best_score)
+            });
+        warnings.extend(gain.map(|gain| gain.to_string()));
         let mut report = Report {
             optimizer: self.optimizer,
             seed: self.options.seed,

@@ -6,7 +6,8 @@ use crate::headroom::Headroom;
 
 impl<P: Program, E> Study<'_, P, E> {
     /// Reports the headroom that the original program leaves with these scores; see [`Headroom`]. Call it once, after
-    /// the original program was scored, and before anything else is spent.
+    /// the original program was scored, and before anything else is spent. If the rows are too few to tell a gain from
+    /// luck, that is a [warning](crate::Report::warnings).
     ///
     /// # Errors
     /// If the search has to stop, because there is no headroom.
@@ -15,7 +16,24 @@ impl<P: Program, E> Study<'_, P, E> {
     }
 
     pub(crate) fn check_headroom_of(&self, scores: impl Iterator<Item = f64>) -> Result<(), Stop> {
-        let Some(best) = self.options.best_score else { return Ok(()) };
+        let Some(headroom) = self.note_headroom(scores) else { return Ok(()) };
+        // Nested searches have the rows of the outermost one.
+        headroom
+            .warning()
+            .filter(|_| self.name.is_empty())
+            .into_iter()
+            .for_each(|warning| self.warn(warning));
+        if headroom.exists() { Ok(()) } else { Err(Stop::NoHeadroom) }
+    }
+
+    /// Reports the headroom with the scores on a part of the rows. Returns whether there is none.
+    pub(crate) fn lacks_headroom(&self, scores: &Scores) -> bool {
+        let scores = scores.items.iter().filter_map(|item| item.score);
+        self.note_headroom(scores).is_some_and(|headroom| !headroom.exists())
+    }
+
+    fn note_headroom(&self, scores: impl Iterator<Item = f64>) -> Option<Headroom> {
+        let best = self.options.best_score?;
         let scores: Vec<f64> = scores.collect();
         let headroom = Headroom::of(&scores, best);
         if headroom.is_none() && scores.iter().any(|score| *score > best) {
@@ -24,7 +42,7 @@ impl<P: Program, E> Study<'_, P, E> {
             ));
         }
         self.found().headroom = headroom;
-        if headroom.is_some_and(|headroom| !headroom.exists()) { Err(Stop::NoHeadroom) } else { Ok(()) }
+        headroom
     }
 }
 

@@ -106,12 +106,14 @@
 
 mod afford;
 mod call;
+mod constant;
 mod effect;
 mod embedding;
 mod evaluate;
 mod failures;
 mod finish;
 mod found;
+mod gain;
 mod headroom;
 mod nested;
 mod patience;

@@ -1,6 +1,7 @@
 //! Rollouts: runs of a program on one example, with a score.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use dspy_base::locks::MutexExt as _;
 use dspy_core::error::BoxError;
@@ -10,6 +11,7 @@ use dspy_core::program::{HasPredictors, Trace, TraceStep};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Journaled, RETRIES};
+use super::constant::answer;
 use super::failures::is_broken;
 use super::study::PROGRAM;
 use super::{ExampleFor, Program, Stop, Study};
@@ -38,6 +40,9 @@ pub struct Rollout {
     /// The paths of the predictors of the program that were not called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) idle: Vec<String>,
+    /// A digest of the answer, to notice a metric that gives different answers the same score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answer: Option<NonZeroU64>,
 }
 
 /// The outcome of a rollout. An outage is not an outcome but stops the search.
@@ -191,7 +196,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             }
         };
         self.found().peak_cost.look_at(&rollout.usage);
-        self.failures.lock_any().look_at(task.row.set, task.row.position, &plain, &rollout);
+        let row = (task.row.set, task.row.position);
+        self.failures.lock_any().look_at(row, task.scope, &plain, &rollout);
         self.events.count(made);
         self.events.emit(&StudyEvent::Rollout { name: plain, score: rollout.outcome.score() });
         self.report_cost();
@@ -260,6 +266,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let paid = item.prediction.as_ref().is_some_and(|answer| answer.usage().requests > 0);
         let silent = silent || (!paid && item.trace.as_ref().is_some_and(|trace| trace.steps.is_empty()));
         let idle = item.trace.as_ref().map(|trace| idle(task.program, trace)).unwrap_or_default();
+        let made = item.trace.as_ref().filter(|_| item.score.is_ok());
+        let answer = made.and_then(|trace| answer(&trace.steps, Some(task.row.values)));
         let outcome = match item.score {
             Ok(score) => Outcome::Scored(score),
             // The program may have wrapped the error of the model in a custom one.
@@ -278,7 +286,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         };
         let steps = if task.keeps(&outcome) { item.trace.map(|trace| trace.steps) } else { None };
         let steps = steps.unwrap_or_default();
-        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken, silent, idle }))
+        Ok(Attempt::Done(Rollout { outcome, usage, steps, broken, silent, idle, answer }))
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Stop {
     Budget(Limit),
     /// The original program leaves nothing to gain; see [`Headroom`](crate::Headroom).
     NoHeadroom,
+    /// The metric gives every answer the same score; see [`Stopped::ConstantMetric`](crate::Stopped::ConstantMetric).
+    ConstantMetric,
     /// The optimization fails with this error.
     Error(Box<OptimizeError>),
 }

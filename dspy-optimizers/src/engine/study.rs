@@ -22,6 +22,7 @@ use crate::data::{Data, RowSet, Rows};
 use crate::error::OptimizeError;
 use crate::events::{Events, StudyEvent};
 use crate::fruitless::Fruitless;
+use crate::headroom::few_rows;
 use crate::identity::program_identity;
 use crate::journal::Journal;
 use crate::options::Options;
@@ -209,6 +210,12 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     /// Reports a warning of something that may not happen, so that the report does not have it.
     pub(super) fn warn_early(&self, message: String) {
         self.events.emit(&StudyEvent::Warning { study: self.name.clone(), message });
+    }
+
+    /// Warns that only large gains can be told from luck on so many rows, if so.
+    pub(crate) fn warn_of_few(&self, rows: usize) {
+        let warning = few_rows(rows, self.options.best_score).filter(|_| self.name.is_empty());
+        warning.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Adds a [decision](crate::Report::decisions) with its reason to the report.

@@ -17,7 +17,8 @@ use crate::estimate::{Cost, Estimate, Sizes, Span};
 use crate::options::{Options, option_setters};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
-use dspy_core::evaluate::SharedMetric;
+use dspy_core::error::BoxError;
+use dspy_core::evaluate::{Judged, Metric, Score, SharedMetric};
 
 /// An optimizer of an [`Ensemble`] that optimizes its members one after the other, each with another seed and
 /// the trainset in another order, so that members which are equal at the start become different.
@@ -65,6 +66,17 @@ pub struct EnsembleOptimizer<P, E, M = NoMetric> {
     options: Options,
 }
 
+/// A metric without its feedback for single predictors, whose paths are those in a member.
+struct WithoutPredictors<E, O>(SharedMetric<E, O>);
+
+impl<E: Sync, O: Sync> Metric<E, O> for WithoutPredictors<E, O> {
+    async fn score(&self, judged: Judged<'_, E, O>) -> Result<Score, BoxError> {
+        let mut score = self.0.score(judged).await?;
+        score.predictors.clear();
+        Ok(score)
+    }
+}
+
 impl<P, E> EnsembleOptimizer<P, E> {
     /// Creates a builder. `inner` creates the optimizer of a member with this seed; it must not have a
     /// `run_dir`.
@@ -74,17 +86,19 @@ impl<P, E> EnsembleOptimizer<P, E> {
 }
 
 impl<P, E, M> EnsembleOptimizer<P, E, M> {
-    /// Sets the metric by which the ensemble is scored. Required. Usually it is that of the inner optimizer.
+    /// Sets the metric by which the ensemble is scored. Required. Usually it is that of the inner optimizer: feedback for
+    /// single predictors, which has their paths in a member, does not matter here.
     #[must_use]
     pub fn metric<K: 'static>(
         self,
         metric: impl dspy_core::evaluate::Metric<E, P::Output, K> + 'static,
     ) -> EnsembleOptimizer<P, E, SharedMetric<E, P::Output>>
     where
-        P: Module<Output: 'static>,
-        E: 'static,
+        P: Module<Output: Sync + 'static>,
+        E: Sync + 'static,
     {
-        EnsembleOptimizer { inner: self.inner, metric: SharedMetric::new(metric), options: self.options }
+        let metric = SharedMetric::new(WithoutPredictors(SharedMetric::new(metric)));
+        EnsembleOptimizer { inner: self.inner, metric, options: self.options }
     }
 
     option_setters!(self, self.options);
@@ -197,8 +211,13 @@ where
             let score =
                 made.report().score().map_or_else(String::new, |score| format!(": {}", percent(score)));
             notes.push(format!("member {index}{score}"));
-            if let Stopped::Budget(limit) = made.report().stopped {
-                stopped = Some(limit);
+            for warning in &made.report().warnings {
+                study.warn(format!("member {index}: {warning}"));
+            }
+            match made.report().stopped {
+                Stopped::Budget(limit) => stopped = Some(limit),
+                Stopped::ConstantMetric => return Err(Stop::ConstantMetric),
+                _ => {}
             }
             members.push(made.into_program());
         }

@@ -11,6 +11,12 @@ use crate::paired::p_value;
 /// one does.
 const MANY: usize = 30;
 
+/// The number of rows from which on the verdict that a program is perfect says something about other rows.
+pub(crate) const ENOUGH: usize = 10;
+
+/// A gain, as a part of the best score, that a search should be able to tell from luck.
+const LARGE: f64 = 0.25;
+
 /// The significance level of the comparison with a perfect program.
 const LEVEL: f64 = 0.05;
 
@@ -22,7 +28,8 @@ const QUANTILES: f64 = 1.645 + 0.842;
 /// A search ends with [`Stopped::NoHeadroom`](crate::Stopped) after it has scored the original program, and before it
 /// spends anything else, if that program
 ///
-/// - has the [best possible score](crate::Options::best_score) on every row, or,
+/// - has the [best possible score](crate::Options::best_score) on every row, on which no candidate could be better (on
+///   fewer than 10 rows, a warning says that this is no verdict on others), or,
 /// - on 30 rows or more, is so near to it that a paired t-test at 5 % could not tell a perfect program from it. That
 ///   is the case if at most two rows have a score of 0, and all others the best one.
 ///
@@ -83,11 +90,48 @@ impl Headroom {
         (room > 0.0 && times > 1.0).then(|| (times * self.rows as f64).ceil() as usize)
     }
 
+    /// Returns a warning if the rows are too few for a verdict.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let rows = counted(self.rows, "row");
+        if !self.exists() {
+            return (self.rows < ENOUGH).then(|| {
+                format!(
+                    "the original program has the best score on {rows}, so no candidate could be chosen by them; whether \
+                     it is right on others, so few do not tell: add rows to compare on, at least {ENOUGH}"
+                )
+            });
+        }
+        self.rows_needed().map(|needed| {
+            format!(
+                "no gain can be told from luck on {rows}, about {} are needed; add rows to compare on",
+                counted(needed, "row")
+            )
+        })
+    }
+
     /// Returns whether a search could find a gain.
     pub fn exists(&self) -> bool {
         let perfect = self.score >= self.best - 1e-9;
         !perfect && (self.rows < MANY || self.perfect <= LEVEL)
     }
+}
+
+/// Returns a warning if only large gains can be told from luck on so many rows, for an original program that is right
+/// on half of them.
+pub(crate) fn few_rows(rows: usize, best: Option<f64>) -> Option<String> {
+    let best = best.filter(|best| *best > 0.0)?;
+    let scores: Vec<f64> = (0..rows).map(|row| if row % 2 == 0 { best } else { 0.0 }).collect();
+    let headroom = Headroom::of(&scores, best).filter(|headroom| headroom.detectable > LARGE * best)?;
+    let needed = (headroom.detectable / (LARGE * best)).powi(2) * rows as f64;
+    Some(format!(
+        "{} to compare on are few: if the original program is right on half of them, a gain below {:.0} points cannot be \
+         told from luck, and if it is right on more, perhaps none; add rows, about {} are needed for a gain of {:.0} \
+         points",
+        counted(rows, "row"),
+        headroom.detectable * 100.0,
+        needed.ceil(),
+        LARGE * best * 100.0
+    ))
 }
 
 impl fmt::Display for Headroom {
@@ -101,6 +145,9 @@ impl fmt::Display for Headroom {
             "the original program has {score:.1} % (95 % interval: {low:.1} to {high:.1} %) of at most {best:.1} % on \
              {rows}"
         );
+        if !self.exists() && self.rows < ENOUGH {
+            return write!(f, "no candidate can be chosen: {has}, which says little about others; add rows");
+        }
         if !self.exists() {
             return write!(
                 f,

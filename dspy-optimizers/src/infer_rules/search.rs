@@ -65,12 +65,19 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         let trial = Trial::new("bootstrapped demonstrations", &made.program);
         let trial = Trial { notes: made.notes, usage: made.usage, ..trial };
-        let is_same = study.scope_of(&made.program) == all[0].scope;
-        let needs = Needs { calls: 0, runs: if is_same { 0 } else { val.len() } };
-        study.check_affordable("demonstrations", needs, val.len())?;
-        let (with_demos, scores_with_demos) = self.scored(trial, &made.program, &val).await?;
-        all.push(with_demos);
-        let present = usize::from(scores_with_demos.mean > scores.mean);
+        let (mut present, mut score) = (0, scores.mean);
+        // Without demonstrations, it is the original program once more.
+        if max_bootstrapped_demos + max_labeled_demos > 0 {
+            let is_same = study.scope_of(&made.program) == all[0].scope;
+            let needs = Needs { calls: 0, runs: if is_same { 0 } else { val.len() } };
+            study.check_affordable("demonstrations", needs, val.len())?;
+            let (with_demos, scores) = self.scored(trial, &made.program, &val).await?;
+            all.push(with_demos);
+            if scores.mean > score {
+                (present, score) = (1, scores.mean);
+            }
+        }
+        let in_report = all.len();
 
         let learners = learners(&made.program, &train);
         let block = self.rules.race.first_block(val.len());
@@ -100,10 +107,10 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         let contestants: Vec<_> =
             all.iter().map(|built| Contestant::new(&built.scope, built.program.clone())).collect();
         let raced = study.race(&self.rules.race, &contestants, &val).await?;
-        let winner = raced.winner_over(present, Some(scores_with_demos.mean.max(scores.mean)), val.len());
+        let winner = raced.winner_over(present, Some(score), val.len());
         for (place, built) in all.into_iter().enumerate() {
-            // The trials of the first two are in the report.
-            let trial = if place < 2 {
+            // The trials of the first ones are in the report.
+            let trial = if place < in_report {
                 place
             } else {
                 study.record(raced.scored(place, built.trial, val.len()), built.program)

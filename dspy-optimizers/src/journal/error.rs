@@ -1,6 +1,7 @@
 //! The error of a journal that cannot be used.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -12,6 +13,18 @@ pub enum JournalError {
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The file cannot grow: the disk is full, or a quota or the largest size of a file is reached. What was written
+    /// before is kept.
+    #[error(
+        "`{}` cannot be written: {source}; nothing that was paid before is lost: free space and start the same run again",
+        path.display()
+    )]
+    Full {
         /// The file.
         path: PathBuf,
         /// The error of the operating system.
@@ -90,8 +103,37 @@ pub enum JournalError {
     Encode(serde_json::Error),
 }
 
+impl JournalError {
+    /// Creates the error of a file that cannot be read or written.
+    pub(super) fn of_io(path: PathBuf, source: std::io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                JournalError::Full { path, source }
+            }
+            _ => JournalError::Io { path, source },
+        }
+    }
+}
+
 impl fmt::Debug for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         dspy_core::error::write_chain(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_that_nothing_is_lost() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge] {
+            let error = JournalError::of_io("runs/a/journal.jsonl".into(), kind.into());
+            assert!(matches!(error, JournalError::Full { .. }), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("nothing that was paid before is lost: free space"), "{said}");
+        }
+        let other = JournalError::of_io("a".into(), ErrorKind::BrokenPipe.into());
+        assert!(matches!(other, JournalError::Io { .. }), "{other}");
     }
 }

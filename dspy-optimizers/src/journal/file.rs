@@ -127,7 +127,7 @@ impl JournalFile {
     }
 
     fn io(&self, source: std::io::Error) -> JournalError {
-        JournalError::Io { path: self.path.clone(), source }
+        JournalError::of_io(self.path.clone(), source)
     }
 }
 

@@ -4,6 +4,7 @@ use dspy_core::error::clipped;
 use serde_json::{Map, Value};
 
 use super::error::JournalError;
+use crate::counts::counted;
 
 /// The name and version of the format.
 const FORMAT: &str = "dspy-journal/4";
@@ -69,11 +70,45 @@ impl Header {
         } else {
             compare("optimizer", &optimizer(found), &optimizer(&own), &mut differences);
         }
-        differences
+        joined(differences)
     }
 }
 
-fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>) {
+/// The number of members from which on equal differences are one line.
+const MANY: usize = 3;
+
+/// A difference of a member.
+struct Difference {
+    path: String,
+    /// What has happened to it.
+    change: String,
+}
+
+/// Formats differences; several members of the same name with the same change are one.
+fn joined(differences: Vec<Difference>) -> Vec<String> {
+    let name = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let mut groups: Vec<(String, Vec<Difference>)> = Vec::new();
+    for difference in differences {
+        let name = name(&difference.path);
+        let alike = groups.iter_mut().find(|(other, group)| {
+            *other == name && group.iter().all(|other| other.change == difference.change)
+        });
+        match alike {
+            Some((_, group)) => group.push(difference),
+            None => groups.push((name, vec![difference])),
+        }
+    }
+    let line = |(name, group): (String, Vec<Difference>)| match &group[..] {
+        [first, rest @ ..] if group.len() >= MANY => {
+            let (path, others) = (clipped(&first.path), counted(rest.len(), "other member"));
+            vec![format!("`{path}` {} ({others} named `{}` alike)", first.change, clipped(name))]
+        }
+        _ => group.iter().map(|one| format!("`{}` {}", clipped(&one.path), one.change)).collect(),
+    };
+    groups.into_iter().flat_map(line).collect()
+}
+
+fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<Difference>) {
     if let (Value::Object(then), Value::Object(now)) = (then, now) {
         let added = now.keys().filter(|name| !then.contains_key(*name));
         for name in then.keys().chain(added) {
@@ -82,13 +117,11 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
             compare(&path, &member(then), &member(now), differences);
         }
     } else if then != now {
-        if let Some(words) = in_words(path, then, now) {
-            differences.push(words);
-            return;
-        }
         let shown =
             |value: &Value| if value.is_null() { "not set".into() } else { clipped(value.to_string()) };
-        differences.push(format!("`{}` was {}, is now {}", clipped(path), shown(then), shown(now)));
+        let values = || format!("was {}, is now {}", shown(then), shown(now));
+        let change = in_words(path, then, now).unwrap_or_else(values);
+        differences.push(Difference { path: path.to_owned(), change });
     }
 }
 
@@ -96,13 +129,12 @@ fn compare(path: &str, then: &Value, now: &Value, differences: &mut Vec<String>)
 fn in_words(path: &str, then: &Value, now: &Value) -> Option<String> {
     let parts: Vec<&str> = path.split('.').collect();
     let is_program = matches!(parts.first(), Some(&("program" | "teacher")));
-    let name = clipped(path);
     match (then, now) {
         (Value::Null, Value::Object(_)) if is_program => {
-            return Some(format!("`{name}` was not set, is set now"));
+            return Some("was not set, is set now".to_owned());
         }
         (Value::Object(_), Value::Null) if is_program => {
-            return Some(format!("`{name}` was set, is not set now"));
+            return Some("was set, is not set now".to_owned());
         }
         _ => {}
     }
@@ -122,7 +154,44 @@ fn in_words(path: &str, then: &Value, now: &Value) -> Option<String> {
         "params" if is_program => "parameters of calls, such as the temperature or `max_tokens`",
         "tools" if is_program => "the descriptions of tools",
         "digest" => "the content or the order of the rows",
-        _ => return Some(format!("`{name}` has changed")),
+        _ => return Some("has changed".to_owned()),
     };
-    Some(format!("`{name}` has changed: {what}"))
+    Some(format!("has changed: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_same_change_of_many_members_is_one_line() {
+        let header = |lm: &str, tips: bool| {
+            let predictor = |_| json!({"lm": lm, "prompt": "0123456789abcdef"});
+            let all: Map<String, Value> = (0..8).map(|at| (format!("writer-{at}"), predictor(at))).collect();
+            Header::new("Test", 0, json!({"settings": {"proposer": all, "tips": tips}}))
+        };
+        let found = Value::Object(header("a", true).members());
+        assert_eq!(
+            header("b", false).differences(&found),
+            [
+                "`settings.proposer.writer-0.lm` was \"a\", is now \"b\" (7 other members named `lm` alike)",
+                "`settings.tips` was true, is now false",
+            ]
+        );
+        assert!(header("a", true).differences(&found).is_empty());
+    }
+
+    #[test]
+    fn different_changes_are_lines_of_their_own() {
+        let header = |lms: [&str; 3]| {
+            let all: Map<String, Value> =
+                lms.iter().enumerate().map(|(at, lm)| (at.to_string(), json!({"lm": lm}))).collect();
+            Header::new("Test", 0, json!({"settings": all}))
+        };
+        let found = Value::Object(header(["a", "a", "a"]).members());
+        assert_eq!(header(["b", "b", "c"]).differences(&found).len(), 3);
+        assert_eq!(header(["b", "b", "b"]).differences(&found).len(), 1);
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) use self::layer::{CallScope, MetOutage};
 use self::packed::{Key, Packed, Packer};
 use self::spend::SpendBook;
 use crate::budget::{Experience, History};
-use crate::report::{CallKind, Spend};
+use crate::report::{CallKind, Spend, WrittenOff};
 
 /// The member of the result of a run that has failed for a reason that no prompt can change.
 const BROKEN: &str = "broken";
@@ -79,6 +79,8 @@ struct Known {
     /// The same at the start of this process.
     earlier: BTreeMap<String, Tally>,
     spend: SpendBook,
+    /// The most tokens and US dollars of a call that an earlier process has paid.
+    dearest: Cost,
     /// The cost of completed calls of earlier processes by account, followed by the worst-case cost of calls
     /// without a recorded end.
     settled: HashMap<String, Cost>,
@@ -118,10 +120,9 @@ impl Journal {
         })?;
         known.earlier.clone_from(&known.totals);
         known.broken.clear();
-        let lost = known.in_flight("").calls;
-        if lost > 0 {
+        if let Some(lost) = known.written_off("") {
             tracing::warn!(
-                calls = lost,
+                calls = lost.calls,
                 "calls were in flight when an earlier process ended; they count as made"
             );
         }
@@ -160,9 +161,9 @@ impl Journal {
         self.known().earlier.get(study).copied().unwrap_or_default()
     }
 
-    /// Returns the worst-case cost of the calls of an account that were in flight when an earlier process ended.
-    pub(crate) fn written_off(&self, account: &str) -> Usage {
-        self.known().in_flight(account).usage()
+    /// Returns the calls of an account that were in flight when an earlier process ended, with their worst-case cost.
+    pub(crate) fn written_off(&self, account: &str) -> Option<WrittenOff> {
+        self.known().written_off(account)
     }
 
     /// Returns the cost of a study by phase, kind and model.
@@ -338,12 +339,35 @@ impl Known {
         spent.usage()
     }
 
+    /// Returns the cost of each call of an account that was in flight. An amount that was not recorded is 0.
+    fn open(&self, account: &str) -> impl Iterator<Item = Cost> {
+        self.in_flight.values().filter(move |(name, _)| name == account).map(|(_, cost)| *cost)
+    }
+
     fn in_flight(&self, account: &str) -> Cost {
-        let open = self.in_flight.values().filter(|(name, _)| name == account);
-        open.fold(Cost::default(), |mut sum, (_, cost)| {
-            sum.add(*cost);
+        let dearest = self.dearest;
+        // Tokens and US dollars are recorded if a limit needed them. Without, a limit that was set later counts the
+        // highest ones that are known.
+        let known = |amount: u64, highest: u64| if amount == 0 { highest } else { amount };
+        self.open(account).fold(Cost::default(), |mut sum, cost| {
+            let tokens = known(cost.tokens, dearest.tokens);
+            let picodollars = known(cost.picodollars, dearest.picodollars);
+            sum.add(Cost { calls: cost.calls, tokens, picodollars });
             sum
         })
+    }
+
+    fn written_off(&self, account: &str) -> Option<WrittenOff> {
+        let open: Vec<Cost> = self.open(account).collect();
+        let sum = |amount: fn(&Cost) -> u64| {
+            open.iter()
+                .map(amount)
+                .try_fold(0_u64, |sum, amount| (amount > 0).then(|| sum.saturating_add(amount)))
+        };
+        let calls = open.iter().fold(0_u64, |sum, cost| sum.saturating_add(cost.calls));
+        let cost_usd = sum(|cost| cost.picodollars)
+            .and_then(|picodollars| Cost { picodollars, ..Cost::default() }.usage().cost_usd);
+        (calls > 0).then(|| WrittenOff { calls, tokens: sum(|cost| cost.tokens), cost_usd })
     }
 
     fn reserved(&mut self, call: u64, account: String, cost: Cost) {
@@ -360,6 +384,7 @@ impl Known {
         self.count(&scope, label, &id.model, &outcome);
         if let Outcome::Answered(response) = &outcome {
             self.experience.learn(&id.model, response);
+            self.dearest = self.dearest.max(Cost::of(&response.usage));
         }
         if !self.done.contains_key(&Key::of(&scope)) {
             self.calls.entry(scope).or_default().insert(id, outcome);
@@ -406,6 +431,23 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_in_flight_without_a_known_cost_counts_as_the_dearest_one() {
+        let mut known = Known::default();
+        known.reserved(0, String::new(), Cost { calls: 1, ..Cost::default() });
+        assert_eq!(known.written_off(""), Some(WrittenOff { calls: 1, ..WrittenOff::default() }));
+        let id = CallId { model: "m".into(), endpoint: String::new(), request: "r".into(), repeat: 0 };
+        let usage = Usage::tokens(50, 10).at_cost(0.25);
+        let outcome = Outcome::Answered(Response::text("yes").with_usage(usage));
+        known.call("effect".into(), ("search", CallKind::Program), id, outcome);
+        known.reserved(1, String::new(), Cost { calls: 1, tokens: 70, picodollars: 0 });
+        let spent = known.spent("");
+        assert_eq!((spent.requests, spent.total_tokens(), spent.cost_usd), (2, 130, Some(0.5)));
+        let off = known.written_off("").unwrap();
+        assert_eq!((off.calls, off.tokens, off.cost_usd), (2, None, None), "the report does not guess");
+        assert_eq!(known.written_off("other"), None);
+    }
 
     #[test]
     fn an_answered_call_without_a_reservation_counts_as_made() {

@@ -11,11 +11,13 @@ use dspy_core::lm::Budget;
 use serde_json::{Value, json};
 
 use self::search::Search;
+pub(crate) use self::search::enough;
 use crate::OptimizeError;
 use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::estimate::{Cost, Sizes, Span};
+use crate::headroom::ENOUGH;
 use crate::options::Options;
 use crate::report::Stopped;
 use crate::verify::Verify;
@@ -138,9 +140,11 @@ impl<E, O> Portfolio<SharedMetric<E, O>> {
 
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
         let val = plan::split(sizes)?.1;
-        let runs = plan::unlimited(self.auto, sizes.predictors, val);
+        // If the original program is perfect on a few rows, all of them are used.
+        let largest = if !sizes.given_val && val < ENOUGH { sizes.train } else { val };
+        let runs = plan::unlimited(self.auto, sizes.predictors, largest);
         // Otherwise the budget is the only limit.
-        let most = (!plan::is_limited(self.options.budget)).then(|| plan::most(runs, val));
+        let most = (!plan::is_limited(self.options.budget)).then(|| plan::most(runs, largest));
         let val = val as u64;
         Ok(Cost {
             baseline: Some(val),

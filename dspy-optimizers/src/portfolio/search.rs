@@ -12,7 +12,7 @@ use crate::counts::counted;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Program, Scores, Stop, Study, Task};
 use crate::estimate::Sizes;
-use crate::headroom::Headroom;
+use crate::headroom::{ENOUGH, Headroom};
 use crate::paired::{self, p_value};
 use crate::report::{ItemReport, ORIGINAL, Report, Stopped, Trial, mean, percent};
 use dspy_core::evaluate::SharedMetric;
@@ -46,6 +46,8 @@ pub(super) struct Best<P> {
     /// The index of its trial.
     pub(super) trial: usize,
     pub(super) name: String,
+    /// The optimizer that has made it.
+    arm: Option<Arm>,
     /// Whether its runs have the names of this study, so that they are not paid again.
     is_named: bool,
 }
@@ -82,6 +84,15 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             // The metric has failed on every row.
             None => study.evaluate(&scope, program, &val).await?,
         };
+        let (val, scores, rollouts) = match enough(study, &val, &scores) {
+            Some(all) => {
+                let scores = study.evaluate(&scope, program, &all).await?;
+                let tasks = all.iter().map(|row| Task::new(&scope, program, row)).collect();
+                let rollouts = study.rollouts(tasks).await?;
+                (all, scores, rollouts)
+            }
+            None => (val, scores, rollouts),
+        };
         let trial = study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
         study.check_headroom(&scores)?;
         let case = Case::of(program, &learn, &val, &rollouts, study.options().best_score);
@@ -93,6 +104,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             scores,
             trial,
             name: ORIGINAL.to_owned(),
+            arm: None,
             is_named: true,
         };
         let best = original(scores.clone());
@@ -118,7 +130,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             ended = self.further(plan::rungs(apart(&arms).1.len()).len(), arms).await?;
         }
         self.finals().await?;
-        Ok(if ended { Stopped::NoHeadroom } else { Stopped::Finished })
+        Ok(match ended {
+            true if self.has_enough_rows() => Stopped::NoHeadroom,
+            true => Stopped::ScoreReached,
+            false => Stopped::Finished,
+        })
     }
 
     /// Runs the rungs of successive halving. Returns whether the best program leaves no headroom.
@@ -139,10 +155,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             done.retain(|arm| arms.contains(arm));
             for arm in beside.drain(..) {
                 self.study.decide(format!(
-                    "dropped {} after rung {}: {}, and it makes no runs for which a later rung could pay",
+                    "{} ends with rung {}, as it makes no runs for which a later rung could pay; {}",
                     arm.name(),
                     number + 1,
-                    self.own(arm).map_or_else(|| "it has failed".to_owned(), |own| percent(own.scores.mean)),
+                    self.own(arm).map_or_else(
+                        || "it has failed".to_owned(),
+                        |own| format!("its result with {} remains", percent(own.scores.mean))
+                    ),
                 ));
             }
             arms = self.survivors(number, arms, &done, rungs.get(number + 1).copied());
@@ -161,6 +180,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         for arm in arms.clone().into_iter().cycle() {
             if idle == arms.len() || number == first + plan::FURTHER {
                 break;
+            }
+            // Without runs, an optimizer makes nothing better of its own result.
+            if arm.makes_no_runs() && self.best.arm == Some(arm) {
+                idle += 1;
+                continue;
             }
             let (spent, round) = (self.spent, arm.round(self.val.len()));
             let pays = |parts: &usize| self.purse.share(&spent, *parts, 1).rollouts >= round;
@@ -182,8 +206,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     fn is_done(&self, number: usize) -> bool {
         let done = !self.has_headroom();
         if done {
+            let why = if self.has_enough_rows() {
+                "which leaves no headroom"
+            } else {
+                "so that no other can be chosen by them; add rows to know more:"
+            };
             self.study.decide(format!(
-                "stopped after rung {}: {} has {}, which leaves no headroom on {}",
+                "stopped after rung {}: {} has {}, {why} on {}",
                 number + 1,
                 self.best.name,
                 percent(self.best.scores.mean),
@@ -191,6 +220,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             ));
         }
         done
+    }
+
+    /// Returns whether a perfect score on the valset says something about other rows.
+    fn has_enough_rows(&self) -> bool {
+        self.val.len() >= ENOUGH
     }
 
     fn own(&self, arm: Arm) -> Option<&Best<P>> {
@@ -325,6 +359,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             for warning in &report.warnings {
                 study.warn(format!("rung {}, {}: {warning}", number + 1, arm.name()));
             }
+            if report.stopped == Stopped::ConstantMetric {
+                return Err(Stop::ConstantMetric);
+            }
             let (known, usage) = (self.known(report), report.usage);
             self.spent += usage;
             let stopped = report.stopped;
@@ -349,7 +386,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 trial.notes.push(stopped.to_string());
             }
             let trial = study.record(trial, program.clone());
-            let result = Best { program, scores: scores_of, trial, name: label, is_named };
+            let result = Best { program, scores: scores_of, trial, name: label, arm: Some(arm), is_named };
             if result.scores.mean > self.key(arm) {
                 self.own.retain(|(known, _)| *known != arm);
                 self.own.push((arm, result.clone()));
@@ -433,6 +470,26 @@ fn split<'d, P: Program, E>(
     }
     let val = if compare < val.len() { val.shuffled(seed).select(0..compare) } else { val.clone() };
     Ok((train.clone(), val))
+}
+
+/// Returns all rows to compare on if a part of them was held out, which is too small for a verdict and on which the
+/// original program is perfect: no candidate could be chosen by it.
+pub(crate) fn enough<'d, P: Program, E: ExampleFor<P>>(
+    study: &Study<'d, P, E>,
+    val: &Rows<'d, E>,
+    scores: &Scores,
+) -> Option<Rows<'d, E>> {
+    let all = study.train();
+    if study.has_valset() || val.len() >= ENOUGH || val.len() == all.len() || !study.lacks_headroom(scores) {
+        return None;
+    }
+    study.warn(format!(
+        "the original program is right on all of the {} that were held out to compare on, so candidates are compared on \
+         all {} instead, from which they also learn; add rows, or set a valset",
+        counted(val.len(), "row"),
+        counted(all.len(), "row")
+    ));
+    Some(all.clone())
 }
 
 /// Returns the budget of the search: all but the part that is reserved for the verification.

@@ -137,7 +137,11 @@ impl<E, O> BootstrapFewShotWithRandomSearch<SharedMetric<E, O>> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        let (sets, val) = (self.num_candidate_programs as u64 + 3, sizes.val as u64);
+        let (labelled, bootstrapped) =
+            (self.settings.max_labeled_demos, self.settings.max_bootstrapped_demos);
+        let shuffled = if labelled.max(bootstrapped) > 0 { self.num_candidate_programs as u64 } else { 0 };
+        let sets = 1 + u64::from(labelled > 0) + u64::from(bootstrapped > 0) + shuffled;
+        let val = sizes.val as u64;
         let least = match &self.race {
             None if self.stop_at_score.is_some() => val,
             None => sets.saturating_mul(val),

@@ -35,7 +35,17 @@ impl<P: Program> Built<P> {
 impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     fn sets(&self) -> impl Iterator<Item = DemoSet> + use<P, E> {
         let shuffled = (0..self.candidates).map(DemoSet::Shuffled);
-        [DemoSet::ZeroShot, DemoSet::Labelled, DemoSet::Bootstrapped].into_iter().chain(shuffled)
+        let Settings { max_bootstrapped_demos: bootstrapped, max_labeled_demos: labelled, .. } =
+            *self.settings;
+        // Sets without demonstrations are the program itself once more.
+        let has_demos = move |set: &DemoSet| match set {
+            DemoSet::ZeroShot => true,
+            DemoSet::Labelled => labelled > 0,
+            DemoSet::Bootstrapped => bootstrapped > 0,
+            DemoSet::Shuffled(_) => bootstrapped.max(labelled) > 0,
+        };
+        let all = [DemoSet::ZeroShot, DemoSet::Labelled, DemoSet::Bootstrapped].into_iter().chain(shuffled);
+        all.filter(has_demos)
     }
 
     /// Scores each candidate on the whole valset.
@@ -100,9 +110,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// Checks the headroom of the program without demonstrations. If the first block of rows leaves none, it runs on
     /// all rows.
     async fn check_headroom(&self, built: &Built<P>, first: &Scores) -> Result<(), Stop> {
-        let Err(stop) = self.study.check_headroom(first) else { return Ok(()) };
-        let Stop::NoHeadroom = stop else { return Err(stop) };
         let (program, val) = (&built.made.program, self.study.val());
+        if first.items.len() == val.len() {
+            return self.study.check_headroom(first);
+        }
+        if !self.study.lacks_headroom(first) {
+            self.study.warn_of_few(val.len());
+            return Ok(());
+        }
         let scores = self.study.evaluate(&built.evaluation(), program, val).await?;
         let checked = self.study.check_headroom(&scores);
         if checked.is_err() {

@@ -22,7 +22,7 @@ pub(crate) use self::parameters::SharedStates;
 pub(crate) use self::scores::mean;
 pub use self::scores::{ItemReport, PartialScore, Scores};
 pub(crate) use self::show::percent;
-pub use self::spend::{CallKind, PhaseTime, RunFacts, Spend, SpendEntry, SpendSum};
+pub use self::spend::{CallKind, PhaseTime, RunFacts, Spend, SpendEntry, SpendSum, WrittenOff};
 pub(crate) use self::verification::FEWEST_ROWS;
 pub use self::verification::{Verification, Verified};
 use crate::headroom::Headroom;
@@ -140,6 +140,10 @@ pub enum Stopped {
     /// that leaves nothing, as a decision of the report says. See [`Options::best_score`](crate::Options::best_score) to search all
     /// the same.
     NoHeadroom,
+    /// The metric gives every answer the same score, so no candidate can be better than another: the original program and
+    /// at least three candidates gave different answers to ten rows or more, and all scores are equal, but neither 0 nor
+    /// the [best one](crate::Options::best_score). With `best_score(None)`, the search goes on.
+    ConstantMetric,
     /// The budget was exhausted. The run resumes if it is started again with a larger budget and the same
     /// `run_dir`.
     Budget(Limit),
@@ -174,6 +178,11 @@ impl Report {
     /// Returns the mean score of the chosen candidate, if it has one.
     pub fn score(&self) -> Option<f64> {
         self.best_trial()?.score
+    }
+
+    /// Returns whether the chosen candidate has a higher score in the search than the original program.
+    pub(crate) fn has_gain(&self) -> bool {
+        self.score().zip(self.baseline).is_some_and(|(score, baseline)| score > baseline)
     }
 
     /// Returns the candidates in descending order of their scores. Ties keep the order of the trials;

@@ -15,6 +15,7 @@ impl fmt::Display for Stopped {
         match self {
             Stopped::Finished => f.write_str("all candidates were tried"),
             Stopped::NoHeadroom => f.write_str("no headroom is left"),
+            Stopped::ConstantMetric => f.write_str("the metric gives every answer the same score"),
             Stopped::ScoreReached => f.write_str("the score to stop at was reached"),
             Stopped::Budget(limit) => write!(f, "the budget was exhausted ({limit})"),
         }
@@ -30,6 +31,7 @@ impl fmt::Display for Report {
             if let Some(baseline) = self.baseline {
                 write!(f, ", from {}", percent(baseline))?;
             }
+            f.write_str(", on rows of the search")?;
         }
         writeln!(f)?;
         if self.trials.is_empty() {
@@ -54,7 +56,7 @@ impl fmt::Display for Report {
         if let Some(headroom) = &self.headroom {
             writeln!(f, "{headroom}")?;
         }
-        if self.verification != Verification::Off {
+        if self.verification != Verification::Off || self.has_gain() {
             writeln!(f, "{}", self.verification)?;
         }
         for decision in &self.decisions {
@@ -122,20 +124,6 @@ impl fmt::Display for Spend {
 pub(super) fn cost(usage: &Usage) -> String {
     let usd = usage.cost_usd.map_or_else(String::new, |usd| format!(", ${usd:.4}"));
     format!("{}, {}{usd}", counted(usage.requests, "call"), counted(usage.total_tokens(), "token"))
-}
-
-/// Formats the highest possible cost of calls whose replies are unknown. What a call can cost at most is only known if a
-/// limit of the budget needs it.
-pub(super) fn worst_cost(usage: &Usage) -> String {
-    let tokens = match usage.total_tokens() {
-        0 => "an unknown number of tokens".to_owned(),
-        tokens => counted(tokens, "token"),
-    };
-    let usd = match usage.cost_usd.filter(|usd| *usd > 0.0) {
-        None => "at an unknown price".to_owned(),
-        Some(usd) => format!("${usd:.4}"),
-    };
-    format!("{}, {tokens}, {usd}", counted(usage.requests, "call"))
 }
 
 /// The largest number of characters of a remark in a summary.

@@ -5,7 +5,6 @@ use std::fmt;
 use dspy_core::lm::Usage;
 use serde::{Deserialize, Serialize};
 
-use super::show::worst_cost;
 use crate::counts::counted;
 
 /// The purpose of a call.
@@ -129,11 +128,10 @@ pub struct RunFacts {
     /// The part of [`Report::usage`](crate::Report::usage) that earlier processes have paid, if the run was
     /// resumed. This process has read the replies from the journal.
     pub paid_earlier: Usage,
-    /// The worst-case cost of calls that were in flight when an earlier process ended. As it is not known whether they
-    /// were made, the budget counts them, and [`Report::usage`](crate::Report::usage) does not. Without a limit in tokens
-    /// or US dollars, these are not known and 0.
-    #[serde(default)]
-    pub written_off: Usage,
+    /// The calls that were in flight when an earlier process ended, if there were any. As it is not known whether they
+    /// were made, the budget counts them, and [`Report::usage`](crate::Report::usage) does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_off: Option<WrittenOff>,
     /// The time of each phase in this process.
     pub phases: Vec<PhaseTime>,
 }
@@ -141,16 +139,44 @@ pub struct RunFacts {
 impl RunFacts {
     /// Returns a warning of calls whose replies are unknown, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
-        let calls = self.written_off.requests;
-        (calls > 0).then(|| {
-            format!(
-                "the replies of {} are unknown, as an earlier process ended meanwhile; the cost of this report leaves \
-                 them out, but they count against the budget at their highest possible cost: {}",
-                counted(calls, "call"),
-                worst_cost(&self.written_off)
-            )
-        })
+        let WrittenOff { calls, tokens, cost_usd } = self.written_off?;
+        let calls = counted(calls, "call");
+        let known = [tokens.map(|tokens| counted(tokens, "token")), cost_usd.map(|usd| format!("${usd:.4}"))];
+        let known = known.into_iter().flatten().fold(calls.clone(), |all, part| all + ", " + &part);
+        let unknown = match (tokens, cost_usd) {
+            (Some(_), Some(_)) => String::new(),
+            (Some(_), None) => unknown("US dollars"),
+            (None, Some(_)) => unknown("tokens"),
+            (None, None) => unknown("tokens and US dollars"),
+        };
+        Some(format!(
+            "the replies of {calls} are unknown, as an earlier process ended meanwhile; the cost of this report leaves \
+             them out, but they count against the budget at their highest possible cost: {known}{unknown}"
+        ))
     }
+}
+
+/// Says what is not known about calls that were written off, and how limits count them.
+fn unknown(quantity: &str) -> String {
+    format!(
+        "; their {quantity} are unknown, as no limit needed them, and a limit that was set later counts each at the \
+         highest cost of an answered call"
+    )
+}
+
+/// Calls that were in flight when an earlier process ended, so that their replies are unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct WrittenOff {
+    /// The number of calls.
+    pub calls: u64,
+    /// The most tokens that they may have used; `None` if it is unknown, as no limit of the budget was in tokens or US
+    /// dollars when they were made.
+    pub tokens: Option<u64>,
+    /// The most US dollars that they may have cost; `None` if it is unknown, as no limit of the budget was in US dollars
+    /// when they were made, or the price was unknown.
+    pub cost_usd: Option<f64>,
 }
 
 /// The time of a phase.
@@ -177,18 +203,22 @@ mod tests {
 
     #[test]
     fn a_cost_that_is_not_known_is_not_called_zero() {
-        let warning = |usage: Usage, calls: u64| {
-            let mut written_off = usage;
-            written_off.requests = calls;
-            RunFacts { written_off, ..RunFacts::default() }.warning().unwrap_or_default()
+        let facts = |calls, tokens, cost_usd| {
+            let written_off = Some(WrittenOff { calls, tokens, cost_usd });
+            RunFacts { written_off, ..RunFacts::default() }
         };
-        assert_eq!(warning(Usage::default(), 0), "");
-        let unknown = warning(Usage::tokens(0, 0).at_cost(0.0), 2);
-        assert!(
-            unknown.ends_with(": 2 calls, an unknown number of tokens, at an unknown price"),
-            "{unknown}"
-        );
-        let known = warning(Usage::tokens(70, 0).at_cost(0.25), 1);
+        assert_eq!(RunFacts::default().warning(), None);
+        let nothing = facts(2, None, None);
+        let unknown = nothing.warning().unwrap();
+        assert!(unknown.contains(": 2 calls; their tokens and US dollars are unknown"), "{unknown}");
+        let json = serde_json::to_value(&nothing).unwrap();
+        let written = serde_json::json!({"calls": 2, "tokens": null, "cost_usd": null});
+        assert_eq!(json["written_off"], written);
+        assert_eq!(serde_json::from_value::<RunFacts>(json).unwrap(), nothing);
+        assert!(serde_json::to_value(RunFacts::default()).unwrap().get("written_off").is_none());
+        let tokens = facts(2, Some(70), None).warning().unwrap();
+        assert!(tokens.contains(": 2 calls, 70 tokens; their US dollars are unknown"), "{tokens}");
+        let known = facts(1, Some(70), Some(0.25)).warning().unwrap();
         assert!(known.ends_with(": 1 call, 70 tokens, $0.2500"), "{known}");
     }
 

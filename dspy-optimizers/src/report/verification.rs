@@ -52,10 +52,19 @@ pub struct Verified {
     pub search_score: Option<f64>,
 }
 
+impl Verification {
+    /// Returns whether programs have run on held-out rows.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Verification::Passed(_) | Verification::Failed(_))
+    }
+}
+
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verification::Off => f.write_str("not verified"),
+            Verification::Off => f.write_str(
+                "not verified: the scores are those on rows of the search; set `Data::holdout`, or `verify`",
+            ),
             Verification::TooFewRows { rows } => write!(
                 f,
                 "not verified: {} could be held out, at least {FEWEST_ROWS} are needed; add rows, or set \

@@ -24,15 +24,15 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         Text(&report.stopped.to_string())
     )?;
     writeln!(f, "<dl class=\"tiles\">")?;
-    tile(f, "Original program", &score(report.baseline), "in the search")?;
+    tile(f, "Original program", &score(report.baseline), "on rows of the search")?;
     let partial = report.best_trial().and_then(|best| best.partial);
     let difference = report.score().zip(report.baseline).map(|(best, before)| (best - before) * 100.0);
-    let difference = difference.map(|points| format!("{points:+.1} points, in the search"));
+    let difference = difference.map(|points| format!("{points:+.1} points, on rows of the search"));
     let of_rows =
         partial.map(|PartialScore { rows, of, .. }| format!("on {rows} of {}", counted(of as u64, "row")));
     let note = difference.or(of_rows);
     let result = report.score().or(partial.map(|partial| partial.score));
-    tile(f, "Result", &score(result), note.as_deref().unwrap_or("in the search"))?;
+    tile(f, "Result", &score(result), note.as_deref().unwrap_or("on rows of the search"))?;
     if let Verification::Passed(verified) | Verification::Failed(verified) = &report.verification {
         let value = format!("{} ± {:.1}", score(Some(verified.score)), verified.margin * 100.0);
         let note = format!(
@@ -54,7 +54,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
     if let Some(headroom) = &report.headroom {
         writeln!(f, "<p>{}.</p>", Text(&capitalised(&headroom.to_string())))?;
     }
-    if report.verification != Verification::Off {
+    if report.verification != Verification::Off || report.has_gain() {
         writeln!(f, "<p>{}.</p>", Text(&capitalised(&report.verification.to_string())))?;
     }
     writeln!(f, "</header>")?;
@@ -118,8 +118,8 @@ pub(super) fn spend(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
         rows.push(("Calls paid by earlier processes", count(earlier.requests)));
         rows.push(("US dollars paid by earlier processes", dollars(earlier)));
     }
-    if run.written_off.requests > 0 {
-        rows.push(("Calls with unknown replies", count(run.written_off.requests)));
+    if let Some(written_off) = &run.written_off {
+        rows.push(("Calls with unknown replies", count(written_off.calls)));
     }
     if run.earlier_seconds > 0.0 {
         rows.push(("Time of earlier processes", seconds(run.earlier_seconds)));
