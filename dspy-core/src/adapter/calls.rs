@@ -122,7 +122,7 @@ fn is_quoted(reply: &str, at: usize) -> bool {
         match (markers::fence_mark(line), open) {
             (Some((mark, width, _)), None) if !is_first => open = Some((mark, width)),
             (Some((mark, width, true)), Some((opening, least))) if mark == opening && width >= least => {
-                open = None
+                open = None;
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use dspy_core::Seed;
 
 use super::BetterTogether;
 use crate::data::{Data, Rows};
-use crate::engine::{ExampleFor, Needs, Program, Scores, Stop, Study};
+use crate::engine::{ExampleFor, Needs, Program, Stop, Study};
 use crate::portfolio::enough;
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
