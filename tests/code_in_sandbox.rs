@@ -20,6 +20,10 @@ struct Sum {
     sum: i64,
 }
 
+/// No arguments.
+#[dspy::field_type]
+struct Nothing {}
+
 /// Returns a sandbox, or none where Python cannot be prepared, unless it is required.
 async fn python() -> Option<Sandbox> {
     let python = Sandbox::builder().wall_time(Duration::from_secs(20)).build();
@@ -93,11 +97,11 @@ async fn hostile_code_of_a_model_is_an_observation_and_the_run_goes_on() {
     let python = Sandbox::builder().wall_time(Duration::from_secs(2)).memory(32 << 20).stdout(10_000).build();
     let paid = Arc::new(AtomicUsize::new(0));
     let count = paid.clone();
-    let pay = Tool::new("pay", "Pays.", move |(): ()| {
+    let pay = Tool::new("pay", "Pays.", move |_: Nothing| {
         count.fetch_add(1, Ordering::SeqCst);
         async { "paid" }
     })
-    .with_approval();
+    .with_approval_if(|_| true);
     let hostile = [
         "while True:\n    try:\n        pass\n    except BaseException:\n        pass",
         "x = 'x' * (1 << 40)",
@@ -167,7 +171,7 @@ async fn dropping_a_run_stops_its_code() {
     let called = Arc::new(AtomicUsize::new(0));
     let count = called.clone();
     let (beats, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let beat = Tool::new("beat", "Beats.", move |(): ()| {
+    let beat = Tool::new("beat", "Beats.", move |_: Nothing| {
         count.fetch_add(1, Ordering::SeqCst);
         let _ = beats.send(());
         async {}

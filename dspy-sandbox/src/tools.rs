@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use dspy_core::tools::Tool;
+use dspy_core::tools::{Tool, ToolError};
 use dspy_strategies::InterpreterError;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
@@ -97,7 +97,8 @@ impl Tools {
             ),
             Ok(Err(error)) => {
                 let message = error.to_string();
-                Err(json!({"error": &message[..message.floor_char_boundary(10_000)]}))
+                let is_type = matches!(error, ToolError::Arguments { .. });
+                Err(json!({"error": &message[..message.floor_char_boundary(10_000)], "type": is_type}))
             }
             Err(_) => Err(json!({"error": format!("{name}() panicked")})),
         }
