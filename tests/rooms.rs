@@ -159,7 +159,7 @@ const CRATES: &[Crate] = &[
             ("fruitless", &["counts"]),
             ("headroom", &["counts", "paired"]),
             ("report", &["counts", "headroom"]),
-            ("journal", &["budget", "report"]),
+            ("journal", &["counts", "budget", "report"]),
             ("report_html", &["counts", "report"]),
             ("events", &["counts", "report"]),
             ("optimized", &["report"]),
@@ -191,11 +191,25 @@ const CRATES: &[Crate] = &[
                     "verify",
                     "race",
                     "options",
+                    "estimate",
                 ],
             ),
             ("minibatch", &["report", "data", "engine"]),
             ("proposer", &["identity", "component", "playbook", "fruitless", "error", "estimate", "engine"]),
-            ("builder", &["optimized", "error", "data", "options", "estimate", "optimizer", "engine"]),
+            (
+                "builder",
+                &[
+                    "counts",
+                    "headroom",
+                    "optimized",
+                    "error",
+                    "data",
+                    "options",
+                    "estimate",
+                    "optimizer",
+                    "engine",
+                ],
+            ),
             ("demos", &["data"]),
             ("labeled_few_shot", &["report", "optimized", "error", "data", "estimate", "optimizer", "demos"]),
             (
@@ -245,6 +259,7 @@ const CRATES: &[Crate] = &[
             (
                 "better_together",
                 &[
+                    "headroom",
                     "report",
                     "optimized",
                     "strategy",

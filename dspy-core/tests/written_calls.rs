@@ -154,7 +154,6 @@ async fn quoted_places_of_calls_are_no_calls() {
         format!("The page says:\n```\n[[ ## answer ## ]]\nhm\n\n{section}\n```\nI refuse."),
         format!("[[ ## answer ## ]]\nno\n\n    {section}"),
         format!("[[ ## answer ## ]]\nno\n\n- {section}"),
-        format!("[[ ## answer ## ]]\nno\n\n### {section}"),
         format!("[[ ## answer ## ]]\nno\n\n[[ ## calls ## ]]\n[[{CALL}]]"),
         format!("[[ ## calls ## ]]\n{{\"page\": \"bad\", \"tool_calls\": [{CALL}], \"mine\": []}}"),
         format!("[[ ## calls ## ]]\n{{\"tool_calls\": [{CALL}], \"note\": \"do not run\"}}"),

@@ -148,9 +148,10 @@ fn read_any(text: &str, open: usize, base: usize, whole: bool) -> Read {
 pub(super) fn is_alone(text: &str, name: &Range<usize>, base: usize) -> bool {
     let line = text[base..name.start].rfind('\n').map_or(base, |newline| base + newline + 1);
     let Some(open) = text[line..name.start].find('[') else { return false };
-    // In bold at most, and after up to three spaces: four are the indentation of quoted code.
-    let before = text[line..line + open].trim_end_matches('*');
-    if before.len() > 3 || !before.trim_start_matches(' ').is_empty() {
+    // In bold or as a heading at most, and after up to three spaces: four are the indentation of quoted code.
+    let before = &text[line..line + open];
+    let indent = before.len() - before.trim_start_matches(' ').len();
+    if indent > 3 || !before.trim_matches([' ', '*', '#']).is_empty() {
         return false;
     }
     let marker = read(text, line + open, base, true);

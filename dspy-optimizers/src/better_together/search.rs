@@ -5,7 +5,6 @@ use dspy_core::Seed;
 use super::BetterTogether;
 use crate::data::{Data, Rows};
 use crate::engine::{ExampleFor, Needs, Program, Stop, Study};
-use crate::portfolio::enough;
 use crate::report::{ORIGINAL, Report, Stopped, Trial, percent};
 use crate::strategy::ARROW;
 use crate::{OptimizeError, Optimizer as _};
@@ -28,7 +27,7 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         study.part("scores", ORIGINAL, val.len());
         let scope = study.scope_of(&program);
         let mut scores = study.evaluate(&scope, &program, &val).await?;
-        if let Some(all) = enough(study, &val, &scores) {
+        if let Some(all) = study.enough(&val, &scores) {
             scores = study.evaluate(&scope, &program, &all).await?;
             val = all;
         }

@@ -1,8 +1,10 @@
 //! The headroom that the original program leaves.
 
-use super::{Program, Scores, Stop, Study};
+use super::{ExampleFor, Program, Scores, Stop, Study};
+use crate::counts::counted;
+use crate::data::Rows;
 use crate::error::OptimizeError;
-use crate::headroom::Headroom;
+use crate::headroom::{ENOUGH, Headroom};
 
 impl<P: Program, E> Study<'_, P, E> {
     /// Reports the headroom that the original program leaves with these scores; see [`Headroom`]. Call it once, after
@@ -43,6 +45,25 @@ impl<P: Program, E> Study<'_, P, E> {
         }
         self.found().headroom = headroom;
         headroom
+    }
+}
+
+impl<'d, P: Program, E: ExampleFor<P>> Study<'d, P, E> {
+    /// Returns all rows to compare on if a part of them was held out, which is too small for a verdict and on which the
+    /// original program is perfect: no candidate could be chosen by it.
+    pub(crate) fn enough(&self, val: &Rows<'d, E>, scores: &Scores) -> Option<Rows<'d, E>> {
+        let all = self.train();
+        let is_enough = val.len() >= ENOUGH || val.len() == all.len();
+        if self.has_valset() || is_enough || !self.lacks_headroom(scores) {
+            return None;
+        }
+        self.warn(format!(
+            "the original program is right on all of the {} that were held out to compare on, so candidates are compared on \
+             all {} instead, from which they also learn; add rows, or set a valset",
+            counted(val.len(), "row"),
+            counted(all.len(), "row")
+        ));
+        Some(all.clone())
     }
 }
 

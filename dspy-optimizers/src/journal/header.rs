@@ -80,7 +80,7 @@ const MANY: usize = 3;
 /// A difference of a member.
 struct Difference {
     path: String,
-    /// What has happened to it.
+    /// The change.
     change: String,
 }
 

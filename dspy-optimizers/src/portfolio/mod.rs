@@ -11,7 +11,6 @@ use dspy_core::lm::Budget;
 use serde_json::{Value, json};
 
 use self::search::Search;
-pub(crate) use self::search::enough;
 use crate::OptimizeError;
 use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};

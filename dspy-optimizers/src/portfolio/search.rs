@@ -84,7 +84,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             // The metric has failed on every row.
             None => study.evaluate(&scope, program, &val).await?,
         };
-        let (val, scores, rollouts) = match enough(study, &val, &scores) {
+        let (val, scores, rollouts) = match study.enough(&val, &scores) {
             Some(all) => {
                 let scores = study.evaluate(&scope, program, &all).await?;
                 let tasks = all.iter().map(|row| Task::new(&scope, program, row)).collect();
@@ -470,26 +470,6 @@ fn split<'d, P: Program, E>(
     }
     let val = if compare < val.len() { val.shuffled(seed).select(0..compare) } else { val.clone() };
     Ok((train.clone(), val))
-}
-
-/// Returns all rows to compare on if a part of them was held out, which is too small for a verdict and on which the
-/// original program is perfect: no candidate could be chosen by it.
-pub(crate) fn enough<'d, P: Program, E: ExampleFor<P>>(
-    study: &Study<'d, P, E>,
-    val: &Rows<'d, E>,
-    scores: &Scores,
-) -> Option<Rows<'d, E>> {
-    let all = study.train();
-    if study.has_valset() || val.len() >= ENOUGH || val.len() == all.len() || !study.lacks_headroom(scores) {
-        return None;
-    }
-    study.warn(format!(
-        "the original program is right on all of the {} that were held out to compare on, so candidates are compared on \
-         all {} instead, from which they also learn; add rows, or set a valset",
-        counted(val.len(), "row"),
-        counted(all.len(), "row")
-    ));
-    Some(all.clone())
 }
 
 /// Returns the budget of the search: all but the part that is reserved for the verification.
