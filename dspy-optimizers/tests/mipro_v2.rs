@@ -362,10 +362,9 @@ async fn missing_parts_of_the_grounding_are_in_the_warnings() {
     let data = Data::new(rows(5)).valset(rows(5));
     let optimized = mipro.build().compile(one_step(&Obedient::new()), data).await.unwrap();
     let report = optimized.report();
-    assert_eq!(
-        (report.warnings.as_slice(), report.score()),
-        (&["no description of the program".to_owned()][..], Some(0.2))
-    );
+    assert_eq!((report.warnings[0].as_str(), report.score()), ("no description of the program", Some(0.2)));
+    // The other one is about the few rows.
+    assert!(report.warnings.len() == 2 && report.warnings[1].contains("told from luck"), "{report}");
 }
 
 #[tokio::test]
