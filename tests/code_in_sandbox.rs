@@ -104,7 +104,7 @@ async fn hostile_code_of_a_model_is_an_observation_and_the_run_goes_on() {
     .with_approval_if(|_| true);
     let hostile = [
         "while True:\n    try:\n        pass\n    except BaseException:\n        pass",
-        "x = 'x' * (1 << 40)",
+        "x = []\nwhile True: x.append(bytearray(1_000_000))",
         "while True: print('x' * 1000)",
         "import subprocess\nsubprocess.run(['id'])",
         "open('/etc/passwd').read()",

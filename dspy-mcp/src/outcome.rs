@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn media_that_cannot_be_shown_are_described() {
-        let read = |blocks| super::read("t", CallToolResult::success(blocks), MOST).unwrap();
+        let most = Most { text: 1_000, ..MOST };
+        let read = |blocks| super::read("t", CallToolResult::success(blocks), most).unwrap();
         for (block, problem) in [
             (ContentBlock::image("QUJDREVG", "text/html"), "no media type of an image"),
             (ContentBlock::image("QUJDREVG", "image/png;base64,AAAA"), "media type"),

@@ -151,7 +151,7 @@ import sys, functools
 sys.setrecursionlimit(10 ** 9)
 def f(x): return list(map(f, [x]))
 f(0)
-## deep recursion through repr: recursion memory raised timeout
+## deep recursion through repr: recursion memory raised timeout crashed
 x = []
 for _ in range(200_000): x = [x]
 repr(x)
