@@ -52,7 +52,7 @@ struct Complaints {
 
 /// Returns the price of one piece in dollars.
 #[tool]
-async fn price(
+fn price(
     /// North, South or East.
     shop: String,
     /// An item, in the singular.
