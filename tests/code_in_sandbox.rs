@@ -20,6 +20,20 @@ struct Sum {
     sum: i64,
 }
 
+#[dspy::field_type]
+struct Number {
+    number: i64,
+}
+
+/// Count the complaints.
+#[signature]
+struct Count {
+    #[input]
+    log: String,
+    #[output]
+    complaints: u32,
+}
+
 /// No arguments.
 #[dspy::field_type]
 struct Nothing {}
@@ -69,10 +83,6 @@ async fn an_agent_keeps_variables_from_turn_to_turn_and_calls_tools() {
     let Some(python) = python().await else { return };
     let called = Arc::new(AtomicUsize::new(0));
     let count = called.clone();
-    #[dspy::field_type]
-    struct Number {
-        number: i64,
-    }
     let double = Tool::new("double", "Doubles a number.", move |Number { number }: Number| {
         count.fetch_add(1, Ordering::SeqCst);
         async move { number * 2 }
@@ -132,14 +142,6 @@ async fn hostile_code_of_a_model_is_an_observation_and_the_run_goes_on() {
 async fn a_large_text_stays_out_of_the_prompts() {
     let Some(python) = python().await else { return };
 
-    /// Count the complaints.
-    #[signature]
-    struct Count {
-        #[input]
-        log: String,
-        #[output]
-        complaints: u32,
-    }
     let mut lines = vec!["all is well"; 20_000];
     lines[7_000] = "my parcel is late";
     lines[19_000] = "my parcel is lost";
@@ -147,14 +149,14 @@ async fn a_large_text_stays_out_of_the_prompts() {
     let lm = ScriptedLm::from_fn(|request: &Request| {
         let text = last(request);
         assert!(text.len() < 10_000, "{} bytes", text.len());
-        Completion::new(if !request.messages[0].text().contains("`repl_history`") {
-            (if text.contains("parcel") { "yes" } else { "no" }).to_owned()
-        } else {
+        Completion::new(if request.messages[0].text().contains("`repl_history`") {
             let code = "found = [line for line in log.splitlines() if line != 'all is well']\n\
                         print(len(log), len(found))\n\
                         replies = llm_query_batched(prompts=['Is it a complaint? ' + line for line in found + ['all is well']])\n\
                         submit(complaints=replies.count('yes'))";
             fenced("code", code)
+        } else {
+            (if text.contains("parcel") { "yes" } else { "no" }).to_owned()
         })
     });
     let mut rlm = Rlm::<Count>::new([], python).unwrap();

@@ -262,8 +262,8 @@ mod tests {
         let most = Most { text: 1_000, ..MOST };
         let read = |blocks| super::read("t", CallToolResult::success(blocks), most).unwrap();
         for (block, problem) in [
-            (ContentBlock::image("QUJDREVG", "text/html"), "no media type of an image"),
-            (ContentBlock::image("QUJDREVG", "image/png;base64,AAAA"), "media type"),
+            (ContentBlock::image("QUJDREVG", "text/html"), "the type that fits it"),
+            (ContentBlock::image("QUJDREVG", "image/png;base64,AAAA"), "data:TYPE;base64,DATA"),
             (ContentBlock::image("QUJD!EVG", "image/png"), "base64"),
             (ContentBlock::image("QUJDREVGQUJDREVG", "image/png"), "max_media_bytes"),
         ] {
