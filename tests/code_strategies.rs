@@ -204,7 +204,7 @@ fn tools_that_code_cannot_call_are_refused() {
     for (tool, part) in [
         (named("pay").with_approval(), "the tool `pay` needs approvals, which code cannot wait for"),
         (named("numbers"), "`numbers` is a tool and an input"),
-        (named("submit"), "no tool may be named `submit`"),
+        (named("submit"), "no tool can be named `submit` here"),
     ] {
         for error in [
             CodeAct::<Sum>::new([tool.clone()], Lines::default()).err(),

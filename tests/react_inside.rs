@@ -292,12 +292,21 @@ async fn an_agent_that_cannot_be_continued_is_refused_before_it_does_anything() 
         let agent = in_code.clone();
         async move { agent.call(item).await.map(|output| output.receipt.clone()) }
     });
+    // In a task that a tool starts, too.
+    let in_task = inner(&log, [look_and_buy()]);
+    let in_task = Tool::new("helper", "", move |Item { item }: Item| {
+        let agent = in_task.clone();
+        async move {
+            let run = async move { agent.call(item).await.map(|output| output.receipt.clone()) };
+            dspy::spawn(run).await.unwrap()
+        }
+    });
     let around = helper(inner(&log, [look_and_buy()]));
     let around = Tool::from_spec(around.spec().clone(), move |arguments| {
         let tool = around.clone();
         async move { Ok(tool.call(&arguments).await?) }
     });
-    for (tool, argument) in [(larger, "wish"), (in_code, "item"), (around, "wish")] {
+    for (tool, argument) in [(larger, "wish"), (in_code, "item"), (in_task, "item"), (around, "wish")] {
         let ask = json!([{"name": "helper", "arguments": {argument: "x"}}]);
         let outer = agent([tool.clone()], [ask, json!([call("finish", "o")])]);
         let error = outer.run("x").await.unwrap_err();

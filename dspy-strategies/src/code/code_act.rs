@@ -7,7 +7,7 @@ use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec};
-use dspy_core::tools::Tool;
+use dspy_core::tools::{Tool, check_names};
 use dspy_core::{Error, Result};
 
 use super::program_of_thought::set_all;
@@ -95,16 +95,9 @@ impl<S: Signature> CodeAct<S> {
 
 /// Checks that tools have names of their own, and that code can call them.
 pub(super) fn check_tools(tools: &[Tool], reserved: &[&str], spec: &SignatureSpec) -> Result<()> {
-    for (at, tool) in tools.iter().enumerate() {
+    check_names(tools.iter().map(Tool::name), reserved).map_err(Error::other)?;
+    for tool in tools {
         let name = tool.name();
-        if reserved.contains(&name) {
-            return Err(Error::other(format!(
-                "no tool may be named `{name}`, which the strategy adds; rename it"
-            )));
-        }
-        if tools[..at].iter().any(|other| other.name() == name) {
-            return Err(Error::other(format!("two tools are named `{name}`; rename one")));
-        }
         if spec.inputs().any(|input| input.name() == name) {
             return Err(Error::other(format!(
                 "`{name}` is a tool and an input, but both are names in the code; rename one"
