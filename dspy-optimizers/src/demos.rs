@@ -1,6 +1,7 @@
 //! Demonstrations from labelled rows.
 
 use dspy_core::Seed;
+use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::{Demo, FieldSpec, Role, SignatureSpec, Values};
 use serde_json::Value;
@@ -41,6 +42,22 @@ pub(crate) fn is_about(demo: &Demo, row: &Values, spec: &SignatureSpec) -> bool 
         Some(own == other)
     });
     shared.next().is_some_and(|first| first && shared.all(|same| same))
+}
+
+/// Returns whether a predictor shows a row as a demonstration.
+pub(crate) fn shows(predictor: &Predictor, row: &Values) -> bool {
+    predictor.demos().iter().any(|demo| is_about(demo, row, predictor.spec()))
+}
+
+/// Removes the demonstrations that are about a row, which show its answer.
+pub(crate) fn leave_out(predictor: &mut Predictor, row: &Values) {
+    // Unchanged predictors are not set, so that they keep sharing their rendered prompt.
+    if shows(predictor, row) {
+        let spec = predictor.spec();
+        let others = predictor.demos().iter().filter(|demo| !is_about(demo, row, spec)).cloned();
+        let others: Vec<Demo> = others.collect();
+        predictor.set_demos(others);
+    }
 }
 
 /// Returns up to `count` demonstrations from the rows at `places`: a random sample, or the first ones without

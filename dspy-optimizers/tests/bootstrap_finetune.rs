@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex};
 use common::{Hops, Parrot, Row, TwoSteps, folder, question, right, rows};
 use dspy_core::error::BoxError;
 use dspy_core::finetune::TrainingRow;
-use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind, Role};
+use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Message, Request, Response, Role};
 use dspy_core::predict::Prediction;
 use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
 use dspy_core::signature::{Demo, Values};
 use dspy_core::state::ProgramState;
 use dspy_optimizers::{
     BetterTogether, BootstrapFewShot, BootstrapFinetune, Budget, Data, OptimizeError, Optimizer as _,
-    SharedMetric, Stopped, Trainer, TrainingJob,
+    SharedMetric, Stopped, Trainer, TrainingJob, Verification,
 };
 use serde_json::json;
 use zoo::{Zoo, models, program, zoo};
@@ -166,6 +166,41 @@ async fn demonstrations_are_context_or_left_out() {
         let left = optimized.named_predictors()[0].1.demos().len();
         assert_eq!(left, usize::from(!exclude));
     }
+}
+
+#[tokio::test]
+async fn no_row_shows_its_own_answer_to_the_teacher_or_in_its_prompt() {
+    let (a, data) = (zoo("a", false), rows(5));
+    let mut given = program(&a, &a);
+    let shown = |row: &Row| {
+        let mut values = row.0.clone();
+        values.insert("note".into(), "as before".into());
+        Demo::new(values)
+    };
+    let demos: Vec<Demo> = data.iter().map(shown).collect();
+    given.for_each_predictor(|_, predictor| predictor.set_demos(demos.clone()));
+    let trainer = Fake::default();
+    let teacher = Arc::new(Mutex::new(Vec::new()));
+    let (asked, knowing) = (teacher.clone(), zoo("big", true));
+    let big = Lm::from_fn(move |request| {
+        asked.lock().unwrap().push(request.messages.clone());
+        let knowing = knowing.clone();
+        async move { knowing.complete(request).await }
+    });
+    let optimizer = BootstrapFinetune::builder(trainer.clone()).metric(right).teacher_lm(big).build();
+    optimizer.compile(given, &data).await.unwrap();
+    let shown = |messages: &[Message]| {
+        let asked = messages.last().unwrap().text();
+        let question = asked.lines().find(|line| line.starts_with("What does")).unwrap().to_owned();
+        let before = messages[..messages.len() - 1].iter();
+        before.filter(|message| message.text().lines().any(|line| line == question)).count()
+    };
+    let requests = teacher.lock().unwrap().clone();
+    assert!(requests.len() == 10 && requests.iter().all(|messages| messages.len() > 2));
+    assert_eq!(requests.iter().map(|messages| shown(messages)).sum::<usize>(), 0);
+    let rows = trainer.rows(0);
+    assert!(rows.len() == 8 && rows.iter().all(|row| row.messages().len() > 2));
+    assert_eq!(rows.iter().map(|row| shown(row.messages())).sum::<usize>(), 0);
 }
 
 #[tokio::test]
@@ -327,6 +362,56 @@ async fn a_tuned_model_with_the_old_name_is_a_warning() {
     assert!(warning.contains("the tuned model of a has the name"), "{warning}");
     let other = finetune(&Fake::default()).build().compile(program(&a, &a), &rows(5)).await.unwrap();
     assert!(other.report().warnings.is_empty(), "{}", other.report());
+}
+
+#[tokio::test]
+async fn a_tuned_model_with_the_old_name_at_another_endpoint_is_verified() {
+    /// Returns models under the names of the former ones, elsewhere.
+    struct Elsewhere {
+        knows: bool,
+    }
+
+    impl Trainer for Elsewhere {
+        fn identity(&self) -> String {
+            "elsewhere".into()
+        }
+
+        fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
+            let tuned = Zoo { id: job.model.id().into(), knows: self.knows, calls: Arc::default() };
+            Box::pin(async move { Ok(Lm::custom(At(tuned))) })
+        }
+    }
+
+    struct At(Zoo);
+
+    impl LanguageModel for At {
+        fn id(&self) -> &str {
+            self.0.id()
+        }
+
+        fn endpoint(&self) -> &str {
+            "elsewhere"
+        }
+
+        fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+            self.0.complete(request)
+        }
+    }
+
+    let (a, all) = (zoo("a", true), rows(70));
+    let (train, holdout) = all.split_at(10);
+    for (knows, before) in [(true, zoo("a", false)), (false, a)] {
+        let optimizer = BootstrapFinetune::builder(Elsewhere { knows }).metric(right);
+        let optimizer = optimizer.teacher_lm(zoo("big", true)).build();
+        let data = Data::new(train).holdout(holdout);
+        let optimized = optimizer.compile(program(&before, &before), data).await.unwrap();
+        match &optimized.report().verification {
+            Verification::Passed(verified) => assert!(knows && verified.score > verified.baseline),
+            Verification::Failed(verified) => assert!(!knows && verified.score < verified.baseline),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(optimized.call(question("cow")).await.unwrap()["answer"], "moo");
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use dspy_core::signature::Values;
 use dspy_optimizers::gepa::{Auto, ComponentOrder, Evolve, Front, Proposals, Selector};
 use dspy_optimizers::proposer::{Record, TextRequest};
 use dspy_optimizers::{
-    Budget, Component, ComponentError, Data, Gepa, OptimizeError, Optimized, Report, SharedMetric, Stopped,
+    Budget, Component, ComponentError, Data, Gepa, OptimizeError, Optimized, Race, Report, SharedMetric,
+    Stopped,
 };
 use serde_json::json;
 
@@ -156,6 +157,18 @@ async fn a_child_that_its_parent_beats_is_dropped_early() {
     let (full, _) = run(gepa().full_valset().proposer(rote)).await;
     assert!(full.trials.iter().all(|trial| trial.items.len() == 100));
     assert!(full.trials.len() < raced.trials.len(), "the race tries more for the same cost");
+}
+
+#[tokio::test]
+async fn a_race_that_would_end_early_loses_no_clear_winner() {
+    for race in [Race::new().to_the_end(false), Race::new().survivors(2).to_the_end(false)] {
+        let data = Data::new(rows(30)).valset(rows(100));
+        let optimizer = gepa().race(race).proposer(learn).max_rollouts(2_000).build();
+        let optimized = optimizer.compile(one_step(&Obedient::new()), data).await.unwrap();
+        let report = optimized.report();
+        assert_eq!(report.score(), Some(1.0), "{report}");
+        assert_eq!(report.trials[report.best].items.len(), 100);
+    }
 }
 
 async fn resumable(lm: &Arc<Obedient>, folder: &Path, seed: u64, concurrency: usize) -> Result<Report> {

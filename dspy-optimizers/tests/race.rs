@@ -1,6 +1,6 @@
 //! Races: who is dropped, what it saves, and that nothing else changes.
 
-#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in tests a panic is the report")]
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::{
 };
 use dspy_core::predict::DynPredict;
 use dspy_core::signature::Values;
-use dspy_optimizers::engine::{Candidate, Contestant, Raced, Study};
+use dspy_optimizers::engine::{Candidate, Contestant, Raced, Stop, Study};
 use dspy_optimizers::{
     BootstrapFewShotWithRandomSearch, Budget, Data, Limit, OptimizeError, Options, Race, Report,
     SharedMetric, Stopped, StudyEvent,
@@ -255,4 +255,26 @@ async fn rows_on_which_the_metric_fails_are_not_compared() {
     let dropped: Vec<_> = raced.standings.iter().map(|standing| standing.dropped.is_some()).collect();
     assert_eq!(dropped, [false, false, true], "they differ on owls alone");
     assert_eq!((raced.standings[0].mean, raced.winner()), (Some(1.0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_contestant_on_whose_rows_the_metric_fails_loses_and_ends_nothing() {
+    let race = async |failing: &'static [&'static str], known: &[usize]| {
+        let lm = Obedient::new();
+        let metric = SharedMetric::new(move |row: &Row, output: &Values| -> Result<bool, String> {
+            if failing.iter().any(|answer| output["answer"] == *answer) {
+                return Err("no opinion".into());
+            }
+            Ok(right(row, output))
+        });
+        let data = Data::new(rows(20));
+        let options = Options::default().max_errors(1_000);
+        let study = Study::builder("Own", one_step(&lm), &data).options(&options).start(&metric).unwrap();
+        study.race(&Race::new(), &contestants(&lm, known), study.val()).await
+    };
+    // One that knows nothing is silent on all rows.
+    let raced = race(&["silence"], &[0, 3]).await.unwrap();
+    assert_eq!((raced.standings[0].mean, raced.winner()), (None, Some(1)));
+    let Stop::Error(error) = race(&["silence"], &[0, 0]).await.unwrap_err() else { panic!() };
+    assert!(matches!(*error, OptimizeError::Metric { .. }), "{error}");
 }

@@ -14,7 +14,7 @@ use dspy_core::lm::{BoxFuture, Lm, Request, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::Values;
-use dspy_optimizers::{Budget, Data, OptimizeError, Report, Simba, Stopped};
+use dspy_optimizers::{Budget, Data, OptimizeError, Race, Report, Simba, Stopped};
 use laws::{Run, with_run};
 use serde_json::json;
 
@@ -145,6 +145,25 @@ async fn advice_is_worked_in_with_the_runs_of_the_minibatch() {
         assert!(report.score() >= report.baseline, "{report}");
         assert_eq!(report.trials[report.best].items.len(), 30, "{report}");
     }
+}
+
+#[tokio::test]
+async fn a_race_that_would_end_early_scores_the_result_on_all_rows() {
+    let (lm, writer) = (wavering(), writer());
+    let optimizer = Simba::builder()
+        .metric(right)
+        .minibatch(10)
+        .num_candidates(3)
+        .max_steps(4)
+        .max_demos(0)
+        .prompt_lm(Lm::shared(writer))
+        .race(Race::new().to_the_end(false))
+        .build();
+    let data = Data::new(rows(20)).valset(rows(100));
+    let optimized = optimizer.compile(program(&lm), data).await.unwrap();
+    let report = optimized.report();
+    assert!(report.score() > report.baseline, "{report}");
+    assert_eq!(report.trials[report.best].items.len(), 100, "{report}");
 }
 
 /// A metric with values between 0 and 1.

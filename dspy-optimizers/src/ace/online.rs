@@ -184,6 +184,9 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
 
     /// Takes a finished run with feedback on it. The run that completes a batch changes the playbooks.
     ///
+    /// A run whose replies cite no items counts for all items of the playbook at the time of this call, so give the
+    /// feedback soon after the run.
+    ///
     /// # Errors
     /// If the score is not a number, the trace has no call of a predictor with a playbook, the proposer or the model
     /// cannot be reached, or the metric fails on every row. The run is kept in the last two cases; the next one tries

@@ -143,16 +143,7 @@ impl Bootstrap<'_> {
         row: Row<'_, E>,
     ) -> Result<RowResult, Stop> {
         let mut teacher = teacher.clone();
-        teacher.for_each_predictor(|_, predictor| {
-            let others: Vec<Demo> = {
-                let (spec, shown) = (predictor.spec(), predictor.demos());
-                shown.iter().filter(|demo| !demos::is_about(demo, row.values, spec)).cloned().collect()
-            };
-            // Unchanged predictors are not set, so that they keep sharing their rendered prompt.
-            if others.len() < predictor.demos().len() {
-                predictor.set_demos(others);
-            }
-        });
+        teacher.for_each_predictor(|_, predictor| demos::leave_out(predictor, row.values));
         let keep = |outcome: &Outcome| self.settings.accepts(outcome);
         let mut usage = Usage::default();
         let mut round = 0;

@@ -1,10 +1,12 @@
 //! Runs of a teacher on every row.
 
 use dspy_core::lm::{Limit, Usage};
-use dspy_core::program::TraceStep;
+use dspy_core::program::{HasPredictors, TraceStep};
+use dspy_core::signature::Values;
 
 use super::Settings;
 use super::outcomes::check_metric;
+use crate::demos;
 use crate::engine::{ExampleFor, Outcome, Program, Rollout, Stop, Study, Task};
 use crate::report::ItemReport;
 
@@ -25,7 +27,8 @@ pub(crate) struct RowRuns {
 }
 
 impl EveryRow {
-    /// Runs the teacher on each row, and again on rows on which it has failed, up to the set number of rounds.
+    /// Runs the teacher on each row, and again on rows on which it has failed, up to the set number of rounds. It does
+    /// not see demonstrations about the row.
     /// `scope` names the runs in the journal.
     pub(crate) async fn run<P: Program, E: ExampleFor<P>>(
         study: &Study<'_, P, E>,
@@ -50,11 +53,14 @@ impl EveryRow {
             let open: Vec<usize> = (0..train.len()).filter(open).collect();
             study.part("bootstrap", &format!("{scope}, round {}", round + 1), open.len());
             let keep = |outcome: &Outcome| settings.accepts(outcome);
-            let task = |at: &usize| {
-                let task = Task::new(scope, &teacher, train.get(*at)?).traced_if(&keep);
+            let own: Vec<Option<P>> =
+                open.iter().map(|at| without(&teacher, train.get(*at)?.values)).collect();
+            let tasks = open.iter().zip(&own).filter_map(|(at, own)| {
+                let task = Task::new(scope, own.as_ref().unwrap_or(&teacher), train.get(*at)?);
+                let task = task.traced_if(&keep);
                 Some(if round == 0 { task } else { task.sample(round as u64) })
-            };
-            let tasks: Vec<_> = open.iter().filter_map(task).collect();
+            });
+            let tasks: Vec<_> = tasks.collect();
             let (done, limit) = completed(study, tasks).await?;
             let (reached, all) = (done.len(), open.len());
             open.iter().zip(done).for_each(|(at, run)| runs[*at].push(run));
@@ -81,6 +87,16 @@ impl EveryRow {
         }
         Ok(EveryRow { rows, stopped })
     }
+}
+
+/// Returns a teacher without its demonstrations about a row, which show the answer, if it has any.
+fn without<P: HasPredictors + Clone>(teacher: &P, row: &Values) -> Option<P> {
+    let shows = teacher.named_predictors().into_iter().any(|(_, predictor)| demos::shows(predictor, row));
+    shows.then(|| {
+        let mut own = teacher.clone();
+        own.for_each_predictor(|_, predictor| demos::leave_out(predictor, row));
+        own
+    })
 }
 
 /// Runs rollouts. If the budget ends them, returns those before the first one that is not complete, with the limit.

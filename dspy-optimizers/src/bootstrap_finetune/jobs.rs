@@ -6,9 +6,11 @@ use dspy_base::digest::Digest;
 use dspy_core::finetune::{TrainingRow, TrainingSet};
 use dspy_core::lm::Lm;
 use dspy_core::program::{HasPredictors, TraceStep, current_lm};
+use dspy_core::signature::Values;
 use dspy_core::{Error, Seed};
 
 use super::trainer::TrainingJob;
+use crate::demos;
 use crate::error::OptimizeError;
 
 /// The predictors that share a tuned model.
@@ -47,21 +49,31 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Returns the jobs of the groups that have rows, and the predictors that have none.
-    pub(super) fn jobs<'s>(
+    /// Returns the jobs of the groups that have rows, and the predictors that have none. `successes` has the calls of
+    /// the successful run of a row.
+    pub(super) fn jobs(
         &self,
         program: &impl HasPredictors,
         mut groups: Vec<Group>,
-        successes: impl Iterator<Item = &'s [TraceStep]>,
+        successes: &[(&Values, &[TraceStep])],
     ) -> Result<(Vec<TrainingJob>, Vec<String>), OptimizeError> {
         let predictors = program.named_predictors();
         let mut seen: Vec<&str> = Vec::new();
-        for step in successes.flatten().filter(|step| step.error.is_none() && !step.outputs.is_empty()) {
+        let steps = successes.iter().flat_map(|(row, steps)| steps.iter().map(move |step| (*row, step)));
+        for (row, step) in steps.filter(|(_, step)| step.error.is_none() && !step.outputs.is_empty()) {
             // Calls of predictors outside the program have no path in it.
             let Some((path, predictor)) = predictors.iter().find(|(path, _)| *path == step.predictor) else {
                 continue;
             };
-            let row = TrainingRow::of(predictor, &step.inputs, &step.outputs)?;
+            // A prompt that shows the answer teaches to copy it.
+            let is_shown = [row, &step.inputs].into_iter().any(|values| demos::shows(predictor, values));
+            let row = if is_shown {
+                let mut predictor = (*predictor).clone();
+                [row, &step.inputs].into_iter().for_each(|values| demos::leave_out(&mut predictor, values));
+                TrainingRow::of(&predictor, &step.inputs, &step.outputs)?
+            } else {
+                TrainingRow::of(predictor, &step.inputs, &step.outputs)?
+            };
             if let Some(group) = groups.iter_mut().find(|group| group.predictors.contains(path)) {
                 group.rows.push(row);
                 if !seen.contains(&path.as_str()) {

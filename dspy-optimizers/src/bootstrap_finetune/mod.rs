@@ -180,8 +180,10 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             return Err(Stop::Budget(limit));
         }
         let plan = Plan { seed: study.seed(), folder: study.run_dir(), study: study.effect_name("") };
-        let successes: Vec<_> = rows.iter().filter_map(|row| row.success.as_deref()).collect();
-        let (jobs, without) = plan.jobs(&program, groups, successes.iter().copied())?;
+        let of_rows = study.train().iter().zip(&rows);
+        let successes = of_rows.filter_map(|(row, runs)| Some((row.values, runs.success.as_deref()?)));
+        let successes: Vec<_> = successes.collect();
+        let (jobs, without) = plan.jobs(&program, groups, &successes)?;
         let items: Vec<ItemReport> = rows.iter().map(|row| row.item.clone()).collect();
         let accepted = successes.len();
         if jobs.is_empty() {

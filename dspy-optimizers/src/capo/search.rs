@@ -25,7 +25,7 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     /// The rows to race on.
     val: Rows<'d, E>,
     pub(super) population: Vec<Member<P>>,
-    /// The length of the longest prompt of the initial population.
+    /// The length of the longest prompt of the initial population, or of the given program before there is one.
     longest: usize,
 }
 
@@ -97,7 +97,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             self.admit(made)?;
         }
         let lengths = self.population.iter().map(|member| prompt_length(&member.program));
-        self.longest = lengths.chain([self.longest]).max().unwrap_or_default();
+        self.longest = lengths.max().unwrap_or(self.longest);
         let mut short = size.limit;
         for step in 0..self.settings.steps {
             let given_up = self.study.has_given_up();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
-use dspy_core::lm::{Budget, Limit};
+use dspy_core::lm::{Budget, Limit, Usage};
 
 use super::{Program, Study};
 use crate::budget::Ledger;
@@ -109,6 +109,11 @@ impl<P: Program, E> Study<'_, P, E> {
         let work = self.nest(name, budget, self.ledger.clone(), shares, work);
         self.shares.lock_any().push(format!("{}/", self.effect_name(name)));
         work
+    }
+
+    /// Returns the cost of what ran nested under this name.
+    pub(crate) fn spent_by(&self, name: &str) -> Usage {
+        self.journal.total(&format!("{}/", self.effect_name(name))).usage()
     }
 
     /// Runs another optimizer as [`nested`](Self::nested) does, with this part of the remaining budget, and returns the

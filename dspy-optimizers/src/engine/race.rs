@@ -19,7 +19,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// [`Report::decisions`](crate::Report::decisions) says how many; the others have no rows.
     ///
     /// # Errors
-    /// If the search has to stop for another reason, or the metric failed on every row of a contestant.
+    /// If the search has to stop for another reason, or the metric failed on every row of all contestants.
     pub async fn race(
         &self,
         race: &Race,
@@ -70,7 +70,9 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         }
         self.sync()?;
         let standings = progress.standings();
-        if standings.iter().any(|standing| standing.mean.is_none() && !standing.items.is_empty()) {
+        // The rows of one contestant alone may all be those on which the metric fails.
+        let mut ran = standings.iter().filter(|standing| !standing.items.is_empty()).peekable();
+        if ran.peek().is_some() && ran.all(|standing| standing.mean.is_none()) {
             return Err(self.unscored());
         }
         Ok(Raced { standings, stopped: stopped.or(short) })

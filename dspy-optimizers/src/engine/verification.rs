@@ -21,7 +21,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Ok(holdout) => holdout.clone(),
             Err(rows) => return Ok(Verification::TooFewRows { rows: *rows }),
         };
-        let finalists = self.finalists(best, verify.finalists);
+        let finalists = self.finalists(best, verify.finalists)?;
         if finalists.is_empty() {
             return Ok(Verification::NothingFound);
         }
@@ -48,23 +48,28 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     }
 
     /// Returns the trials to verify, at most `most`: the result of the search and the next best ones with
-    /// different parameters, down to the original program.
-    fn finalists(&self, best: Option<usize>, most: usize) -> Vec<usize> {
+    /// different programs, down to the original one.
+    fn finalists(&self, best: Option<usize>, most: usize) -> Result<Vec<usize>, OptimizeError> {
         let found = self.found();
         let ranked = by_score(&found.trials);
+        let original = self.scope_of(&self.program);
         let mut seen = Vec::new();
         let mut finalists = Vec::new();
         for trial in best.into_iter().chain(ranked) {
-            let parameters = &found.trials[trial].parameters;
-            if finalists.len() == most || *parameters == self.initial {
+            if finalists.len() == most {
                 break;
             }
-            if !seen.contains(&parameters) {
-                seen.push(parameters);
+            // Parameters have the names of models, but not their endpoints.
+            let scope = self.scope_of(&found.program(trial, &self.program)?);
+            if scope == original {
+                break;
+            }
+            if !seen.contains(&scope) {
+                seen.push(scope);
                 finalists.push(trial);
             }
         }
-        finalists
+        Ok(finalists)
     }
 
     /// Runs the original program and these trials on the same blocks of rows.

@@ -51,7 +51,7 @@ impl Merges {
         rng: &mut Rng,
     ) -> Option<(Triple, Vec<usize>)> {
         for _ in 0..TRIES {
-            let triple = (0..TRIES).find_map(|_| self.draw(lineage, among, rng))?;
+            let Some(triple) = (0..TRIES).find_map(|_| self.draw(lineage, among, rng)) else { continue };
             self.tried.insert(triple);
             let sources = lineage.combine(triple, rng);
             if self.built.insert((triple.first, triple.second, sources.clone())) {
@@ -204,6 +204,17 @@ mod tests {
             found.sort();
             // Never a candidate with its own ancestor, and each pair once.
             assert_eq!(found, [(1, 2, vec![1, 2]), (2, 3, vec![3, 2])]);
+        });
+    }
+
+    #[test]
+    fn a_group_of_draws_without_a_pair_does_not_end_the_search() {
+        lineage(&[0.1, 0.2, 0.3, 0.4], |lineage| {
+            // One of three draws finds a pair, so ten draws find none for one of 60 seeds.
+            for seed in 0..400 {
+                let found = Merges::default().find(lineage, &all(), &mut Seed::new(seed).rng());
+                assert!(found.is_some(), "seed {seed}");
+            }
         });
     }
 

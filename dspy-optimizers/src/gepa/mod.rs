@@ -245,8 +245,10 @@ impl<M> Gepa<M> {
         self
     }
 
-    /// Sets the race of a child against its parent on the valset. By default they are compared after each 20 rows, at
-    /// a level of 0.2, and a beaten child is dropped.
+    /// Sets the race of a child against its parent on the valset. By default they are compared after each 20 rows, or
+    /// each tenth of a valset of more than 200, at a level of 0.2, with more than six comparisons at one divided by their
+    /// number, and a beaten child is dropped. A child that is not runs on all rows:
+    /// [`survivors`](Race::survivors) and [`to_the_end`](Race::to_the_end) have no effect.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
         self.settings.accept = Accept::Race(Some(race));

@@ -7,7 +7,7 @@ use super::pool::Draft;
 use super::propose::Material;
 use super::search::{Search, Work};
 use super::settings::{Accept, Evolve, Noisy};
-use crate::component::{Component, ComponentKind, ComponentValue};
+use crate::component::{Component, ComponentValue};
 use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop};
@@ -162,6 +162,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         };
         let mut draft = self.child(&material, values, usage)?;
         let words = self.words(&draft);
+        // The vectors of candidates from before a tool was found lack its words.
+        let more = self.components.len();
+        for held in memory.iter_mut().filter(|held| held.words.len() < more) {
+            held.words = self.words(&held.draft);
+        }
         if memory.iter().any(|held| are_near(&held.words, &words, noisy.distance)) {
             return Ok(());
         }
@@ -234,10 +239,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 None => WordCounts::default(),
             }
         };
-        // Tools are found later, and would make all earlier vectors shorter.
-        let all = self.components.iter().filter(|part| !matches!(part.kind(), ComponentKind::Tool { .. }));
-        let tools = self.components.iter().filter(|part| matches!(part.kind(), ComponentKind::Tool { .. }));
-        all.chain(tools).map(value).collect()
+        self.components.iter().map(value).collect()
     }
 }
 

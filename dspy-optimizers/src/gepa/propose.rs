@@ -262,13 +262,13 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let (path, mut usage) = (component.predictor(), Usage::default());
         let Some(spec) = spec_of(material.program, path) else { return Ok((None, usage)) };
         let value = material.base.get(component).or_else(|| self.given.get(component));
-        let mut demos = value.and_then(ComponentValue::as_demos).unwrap_or_default().to_vec();
+        let mut shown = value.and_then(ComponentValue::as_demos).unwrap_or_default().to_vec();
         let train = self.study.train();
         let taken: BTreeSet<usize> = material.rows.iter().map(|row| row.position).collect();
-        let shown =
-            |row: crate::Row<'_, E>| demos.iter().any(|demo| demos::is_about(demo, row.values, &spec));
+        let is_shown =
+            |row: crate::Row<'_, E>| shown.iter().any(|demo| demos::is_about(demo, row.values, &spec));
         let free = (0..train.len())
-            .filter(|at| train.get(*at).is_some_and(|row| !taken.contains(&row.position) && !shown(row)));
+            .filter(|at| train.get(*at).is_some_and(|row| !taken.contains(&row.position) && !is_shown(row)));
         let free: Vec<usize> = free.collect();
         let seed = self.study.seed().branch("demo").branch(&material.name).branch(path);
         let mut rng = seed.rng();
@@ -289,11 +289,15 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             }
         };
         let Some(demo) = demo else { return Ok((None, usage)) };
-        while demos.len() >= self.settings.max_demos.max(1) {
-            demos.remove(rng.below(demos.len()));
+        // One about a row of the minibatch stays, so that parent and child know the same of its rows.
+        let is_known = |demo: &Demo| material.rows.iter().any(|row| demos::is_about(demo, row.values, &spec));
+        while shown.len() >= self.settings.max_demos.max(1) {
+            let others: Vec<usize> = (0..shown.len()).filter(|at| !is_known(&shown[*at])).collect();
+            let Some(at) = others.get(rng.below(others.len())) else { return Ok((None, usage)) };
+            shown.remove(*at);
         }
-        demos.push(demo);
-        Ok((Some(demos), usage))
+        shown.push(demo);
+        Ok((Some(shown), usage))
     }
 }
 

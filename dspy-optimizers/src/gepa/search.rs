@@ -327,7 +327,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             self.look_at(used, standing.items.iter().map(|item| (item.index, item.score)));
         }
         let mut trial = self.trial(draft).raced(standing);
-        if standing.items.len() == val.len() && standing.dropped.is_none() {
+        let is_compared = standing.mean.is_some() && standing.items.len() == val.len();
+        if is_compared && standing.dropped.is_none() {
             return Ok(Some((trial, standing.items.clone())));
         }
         // The mean of a part of the rows is not comparable.

@@ -358,7 +358,8 @@ impl Settings {
     pub(super) fn race(&self, valset: usize) -> Option<Race> {
         match self.accept {
             Accept::Full => None,
-            Accept::Race(Some(race)) => Some(race),
+            // Only scores on all rows are comparable with those of other candidates.
+            Accept::Race(Some(race)) => Some(race.survivors(1).to_the_end(true)),
             Accept::Race(None) => {
                 // Each comparison is at a level of 0.2, or less if the valset is so large that there are many.
                 let block = 20;

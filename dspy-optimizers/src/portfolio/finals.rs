@@ -2,10 +2,11 @@
 
 use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
-use dspy_core::signature::{FieldSpec, Values};
+use dspy_core::signature::Values;
 
 use super::plan::FINALISTS;
 use super::search::{Best, Search, scores};
+use crate::demos;
 use crate::engine::{ExampleFor, Program, Stop};
 use crate::paired::p_value;
 use crate::report::percent;
@@ -24,7 +25,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let count = self.purse.further_rows(&self.spent, finalists.len()).min(self.learn.len());
         if finalists.len() > 1 && count > 0 {
             self.study.phase("finals", finalists.len() * count);
-            let rows = self.learn.select(0..count);
+            let seed = self.study.seed().branch("finals");
+            let rows = self.learn.shuffled(seed).select(0..count);
             let mut leader: Option<(Best<P>, Evidence)> = None;
             for finalist in finalists {
                 let scope = self.study.scope_of(&finalist.program);
@@ -95,12 +97,7 @@ fn gain(own: &Evidence, other: &Evidence) -> f64 {
 
 /// Returns whether a program shows a row as a demonstration.
 fn shows(program: &impl HasPredictors, row: &Values) -> bool {
-    program.named_predictors().into_iter().any(|(_, predictor)| {
-        let inputs: Vec<&str> =
-            predictor.spec().inputs().map(FieldSpec::name).filter(|name| row.contains_key(*name)).collect();
-        let same = |values: &Values| inputs.iter().all(|name| values.get(*name) == row.get(*name));
-        !inputs.is_empty() && predictor.demos().iter().any(|demo| same(&demo.values))
-    })
+    program.named_predictors().into_iter().any(|(_, predictor)| demos::shows(predictor, row))
 }
 
 /// Returns the length of what an optimizer can change in the prompts.

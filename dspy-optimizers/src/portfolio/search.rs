@@ -351,6 +351,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 Ok(made) => made,
                 Err(error) if is_final(&error) => return Err(error.into()),
                 Err(error) => {
+                    self.spent += study.spent_by(&name);
                     study.warn(format!("rung {}, {}: {error}", number + 1, arm.name()));
                     continue;
                 }

@@ -32,14 +32,14 @@ impl Bucket {
         &self.runs[self.runs.len() - 1]
     }
 
-    /// Returns the spread of the scores: the gap between the best and the worst, the best, and how far it is above
-    /// the mean.
     /// Returns the best run, and the worst one if it is worse.
     pub(super) fn extremes(&self) -> impl Iterator<Item = &Rollout> {
         let (best, worst) = (self.best(), self.worst());
         std::iter::once(best).chain((worst.0 < best.0).then_some(worst)).map(|(_, run)| run)
     }
 
+    /// Returns the spread of the scores: the gap between the best and the worst, the best, and how far it is above
+    /// the mean.
     fn spread(&self) -> [f64; 3] {
         let (best, worst) = (self.best().0, self.worst().0);
         let mean = self.runs.iter().map(|(score, _)| score).sum::<f64>() / self.runs.len() as f64;

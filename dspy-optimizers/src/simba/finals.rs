@@ -19,7 +19,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             .iter()
             .map(|place| Contestant::new(&pool.get(*place).scope, pool.get(*place).program.clone()))
             .collect();
-        let raced = study.race(&self.settings.race, &contestants, study.val()).await?;
+        let race = self.settings.race.to_the_end(true);
+        let raced = study.race(&race, &contestants, study.val()).await?;
         let has_run = raced.standings.iter().any(|standing| !standing.items.is_empty());
         let chosen = if has_run {
             // The original program is the first one.

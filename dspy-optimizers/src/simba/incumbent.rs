@@ -21,8 +21,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// Races the best ones of the programs from `first` on, if they gain anything, against the best program so far.
     pub(super) async fn challenge(&mut self, first: usize) -> Result<(), Stop> {
         let (study, val) = (self.study, self.study.val());
-        let mut challengers: Vec<usize> =
-            (first..self.pool.len()).filter(|place| self.pool.gain(*place) > 0.0).collect();
+        let may_challenge =
+            |place: &usize| self.pool.get(*place).beaten_by.is_none() && self.pool.gain(*place) > 0.0;
+        let mut challengers: Vec<usize> = (first..self.pool.len()).filter(may_challenge).collect();
         challengers.sort_by(|a, b| self.pool.gain(*b).total_cmp(&self.pool.gain(*a)));
         challengers.truncate(CHALLENGERS);
         if challengers.is_empty() {
@@ -36,7 +37,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 Contestant::new(&*self.pool.get(*place).scope, self.pool.get(*place).program.clone())
             })
             .collect();
-        let raced = study.race(&self.settings.race, &contestants, val).await?;
+        // The next challengers are compared with its score on all rows.
+        let race = self.settings.race.survivors(1).to_the_end(true);
+        let raced = study.race(&race, &contestants, val).await?;
         // At the end of the budget, one that has not run on all rows has no score.
         let is_scored =
             |winner: &usize| raced.stopped.is_none() || raced.standings[*winner].items.len() == val.len();

@@ -184,7 +184,8 @@ impl<M> Simba<M> {
     }
 
     /// Sets how programs are compared on minibatches and on the valset. By default, in races in which beaten ones are
-    /// dropped. The blocks of the races on minibatches are quarters of these.
+    /// dropped. The blocks of the races on minibatches are quarters of these. On the valset, the best program runs on
+    /// all rows: [`survivors`](Race::survivors) and [`to_the_end`](Race::to_the_end) have no effect.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
         self.settings.race = race;
@@ -192,9 +193,10 @@ impl<M> Simba<M> {
     }
 
     /// Sets the published form. On each row of a minibatch there are all runs, and each new program runs on all rows.
-    /// Advice is appended to the instructions. No program runs on the valset before the end: then the original program
-    /// and at most [`num_candidates`](Self::num_candidates) of the best programs of the steps run on all rows. A budget
-    /// has to be large enough for that, or the largest gain on a minibatch decides.
+    /// Advice is appended to the instructions. No new program runs on the valset before the end: then at most
+    /// [`num_candidates`](Self::num_candidates) of the best programs of the steps run on all rows. If the budget ends the
+    /// search before, only a gain on minibatches that is clear by a test at 5 % counts, and else the original program is
+    /// the result.
     #[must_use]
     pub fn published(mut self) -> Self {
         self.settings.published = true;

@@ -20,6 +20,8 @@ pub(super) struct Member<P> {
     pub(super) scores: BTreeMap<usize, f64>,
     /// Its scores by row of the valset, if there is one.
     pub(super) val_scores: BTreeMap<usize, f64>,
+    /// The place of the program that has beaten it in the race on its minibatch.
+    pub(super) beaten_by: Option<usize>,
     /// Its result in a race on the rows to select by.
     pub(super) standing: Option<Standing>,
 }
@@ -28,7 +30,7 @@ impl<P> Member<P> {
     /// Creates a member without scores.
     pub(super) fn new(program: P, scope: String, trial: Trial, taught: BTreeSet<usize>) -> Self {
         let (scores, val_scores) = (BTreeMap::new(), BTreeMap::new());
-        Member { program, scope, trial, taught, scores, val_scores, standing: None }
+        Member { program, scope, trial, taught, scores, val_scores, beaten_by: None, standing: None }
     }
 }
 
@@ -70,10 +72,12 @@ impl<P> Pool<P> {
 
     /// Returns the gain of a program: the mean difference to the original program on the same rows, without those
     /// that its demonstrations are made of; 0 if there are no such rows. Gains on different minibatches are comparable,
-    /// scores are not.
+    /// scores are not. A program that was beaten on a part of a minibatch has no higher gain than the one that has
+    /// beaten it, although the other rows may have been harder.
     pub(super) fn gain(&self, place: usize) -> f64 {
         let gains = self.gains(place);
-        if gains.is_empty() { 0.0 } else { gains.iter().sum::<f64>() / gains.len() as f64 }
+        let own = if gains.is_empty() { 0.0 } else { gains.iter().sum::<f64>() / gains.len() as f64 };
+        self.get(place).beaten_by.map_or(own, |better| own.min(self.gain(better)))
     }
 
     /// Returns the place of the program with the highest gain, or that of the original program if the gain is not clear
@@ -152,6 +156,21 @@ mod tests {
         assert_eq!(pool.top(3, 0), [1, 0, 3]);
         assert_eq!(pool.top(1, 0), [0], "the original is always there");
         assert_eq!(pool.top(2, 2), [1, 2]);
+    }
+
+    #[test]
+    fn a_beaten_program_has_no_higher_gain_than_the_better_one() {
+        let rows = |right: std::ops::Range<usize>, of: usize| -> Vec<(usize, f64)> {
+            (0..of).map(|row| (row, f64::from(u8::from(right.contains(&row))))).collect()
+        };
+        let mut pool = Pool::new(member(&rows(8..28, 32), &[]));
+        pool.push(member(&rows(0..32, 32), &[]));
+        // Dropped after the first block, whose rows the original program cannot answer.
+        pool.push(member(&rows(0..4, 8), &[]));
+        assert!(pool.gain(2) > pool.gain(1));
+        pool.get_mut(2).beaten_by = Some(1);
+        assert_eq!(pool.gain(2), pool.gain(1));
+        assert_eq!(pool.top(2, 0), [1, 0], "the original program is always there");
     }
 
     #[test]

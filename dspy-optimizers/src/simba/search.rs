@@ -14,6 +14,7 @@ use crate::counts::counted;
 use crate::data::Rows;
 use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
 use crate::proposer::Proposer;
+use crate::race::Standing;
 use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, mean, percent};
 
 /// The largest number of blocks of a race on a minibatch, and the smallest number of rows of one.
@@ -58,9 +59,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.choose(study.record(trial.clone(), program.clone()));
         study.check_headroom(&scores)?;
         let mut original = Member::new(program.clone(), scope, trial, BTreeSet::new());
-        if study.has_valset() {
-            original.val_scores = by_row(&scores.items);
-        }
+        let known = if study.has_valset() { &mut original.val_scores } else { &mut original.scores };
+        *known = by_row(&scores.items);
         let incumbent = Incumbent { place: 0, score: scores.mean };
         Ok(Search {
             study,
@@ -166,15 +166,16 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         let study = self.study;
         study.part("search", &format!("step {}", number + 1), rows.len() * (built.len() + 1));
-        let (original, parts, stopped) = if self.settings.published {
+        let Scored { original, parts, beaten_by, stopped } = if self.settings.published {
             self.run_all(rows, &built).await?
         } else {
             self.race(rows, &built).await?
         };
         self.pool.get_mut(0).scores.extend(by_row(&original));
         let first = self.pool.len();
-        for (mut member, items) in built.into_iter().zip(parts) {
+        for ((mut member, items), better) in built.into_iter().zip(parts).zip(beaten_by) {
             member.scores = by_row(&items);
+            member.beaten_by = better.map(|better| first + better);
             let others =
                 items.iter().filter_map(|item| original.iter().find(|other| other.index == item.index));
             let others: Vec<ItemReport> = others.cloned().collect();
@@ -203,24 +204,35 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             items.collect::<Vec<_>>()
         });
         let original = parts.next().unwrap_or_default();
-        Ok((original, parts.collect(), None))
+        Ok(Scored { original, parts: parts.collect(), beaten_by: vec![None; built.len()], stopped: None })
     }
 
     /// Runs the original program on all rows of a minibatch, and new ones until others beat them.
     async fn race(&self, rows: &Rows<'d, E>, built: &[Member<P>]) -> Result<Scored, Stop> {
-        let (original, _, _) = self.run_all(rows, &[]).await?;
+        let Scored { original, .. } = self.run_all(rows, &[]).await?;
         let block = rows.len().div_ceil(BLOCKS).max(LEAST_BLOCK);
         let race = self.settings.race.block(block).survivors(CHALLENGERS);
         let contestants: Vec<_> =
             built.iter().map(|member| Contestant::new(&*member.scope, member.program.clone())).collect();
         let raced = self.study.race(&race, &contestants, rows).await?;
+        let winner = raced.winner();
+        let beaten = |standing: &Standing| winner.filter(|_| standing.dropped.is_some());
+        let beaten_by = raced.standings.iter().map(beaten).collect();
         let parts = raced.standings.into_iter().map(|standing| standing.items).collect();
-        Ok((original, parts, raced.stopped))
+        Ok(Scored { original, parts, beaten_by, stopped: raced.stopped })
     }
 }
 
-/// The results of the original program and of the new ones, and the limit that ended their runs.
-type Scored = (Vec<ItemReport>, Vec<Vec<ItemReport>>, Option<Limit>);
+/// The results on a minibatch.
+struct Scored {
+    original: Vec<ItemReport>,
+    /// Those of the new programs.
+    parts: Vec<Vec<ItemReport>>,
+    /// The index of the best new program for each one that was dropped from the race.
+    beaten_by: Vec<Option<usize>>,
+    /// The limit that ended the runs.
+    stopped: Option<Limit>,
+}
 
 fn by_row(items: &[ItemReport]) -> BTreeMap<usize, f64> {
     items.iter().filter_map(|item| Some((item.index, item.score?))).collect()
