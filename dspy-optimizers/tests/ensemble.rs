@@ -41,6 +41,7 @@ fn reducers_keep_to_the_order_of_the_answers() {
     let mean = Reducer::mean(|number: &f64| *number, |number, mean| *number = mean);
     assert_eq!(*mean.reduce(of(&[1.0, f64::NAN, 2.0])).unwrap(), 1.5);
     assert!(mean.reduce(of(&[f64::NAN])).unwrap().is_nan());
+    assert_eq!(*mean.reduce(of(&[1.5e308, 1.5e308])).unwrap(), 1.5e308);
     let best = Reducer::best_by(|number: &Prediction<f64>| **number);
     assert_eq!(*best.reduce(of(&[f64::NAN, 1.0, 3.0, f64::NAN, 2.0])).unwrap(), 3.0);
     let last = Reducer::new(|mut all: Vec<Prediction<f64>>| Ok(all.remove(all.len() - 1)));
@@ -71,6 +72,13 @@ async fn a_failed_member_is_left_out_and_an_outage_is_an_error() {
     let hopeless = Ensemble::new(saying(&["no number", "nor this"])).call(question("cow")).await;
     let error = hopeless.unwrap_err();
     assert!(error.as_parse().is_some() && error.to_string().contains("number"), "{error}");
+    let mut members = saying(&["6", "7", "7"]);
+    members[0].set_lm(Lm::from_fn(|_| async { panic!("no memory") as &str }));
+    let panicking = Ensemble::new(members);
+    assert_eq!(panicking.call(question("cow")).await.unwrap()["answer"], 7);
+    let alone = panicking.programs()[..1].to_vec();
+    let error = Ensemble::new(alone).call(question("cow")).await.unwrap_err();
+    assert!(error.to_string().contains("no memory"), "{error}");
     let down = Lm::from_fn(|_| async { Err::<&str, _>(LmError::new(LmErrorKind::Server, "m", "down")) });
     let mut members = saying(&["7", "7", "7"]);
     members[1].set_lm(down);

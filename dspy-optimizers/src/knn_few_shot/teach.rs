@@ -73,6 +73,7 @@ where
     let teacher = teacher(study, settings)?;
     let EveryRow { rows, stopped } = EveryRow::run(study, settings, "teacher", &teacher).await?;
     study.sync()?;
+    study.check_program()?;
     if let Some(limit) = stopped
         && rows.is_empty()
     {
