@@ -75,6 +75,7 @@ pub struct BootstrapFewShotWithTpe<M = NoMetric> {
     num_candidate_programs: usize,
     demos_per_predictor: usize,
     stop_at_score: Option<f64>,
+    all_demos: bool,
     race: Option<Race>,
 }
 
@@ -88,6 +89,7 @@ impl BootstrapFewShotWithTpe {
             num_candidate_programs: 16,
             demos_per_predictor: 8,
             stop_at_score: None,
+            all_demos: true,
             race: Some(Race::new()),
         }
     }
@@ -137,10 +139,12 @@ impl<M> BootstrapFewShotWithTpe<M> {
     }
 
     /// Sets the race of each candidate with the best program so far. By default, candidates that are beaten are dropped
-    /// before they have run on the whole valset.
+    /// before they have run on the whole valset. The others always run on all of it, so [`Race::to_the_end`] has no
+    /// effect.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
-        self.race = Some(race);
+        // Later candidates are compared with its score.
+        self.race = Some(race.to_the_end(true));
         self
     }
 
@@ -148,7 +152,7 @@ impl<M> BootstrapFewShotWithTpe<M> {
     /// and each trial is scored on the whole valset.
     #[must_use]
     pub fn published(self) -> Self {
-        BootstrapFewShotWithTpe { race: None, ..self.demos_per_predictor(1) }
+        BootstrapFewShotWithTpe { all_demos: false, race: None, ..self.demos_per_predictor(1) }
     }
 
     teacher_setters!();
@@ -159,6 +163,7 @@ optimizer!(BootstrapFewShotWithTpe {
     num_candidate_programs,
     demos_per_predictor,
     stop_at_score,
+    all_demos,
     race
 });
 
@@ -181,6 +186,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         settings["num_candidate_programs"] = self.num_candidate_programs.into();
         settings["demos_per_predictor"] = self.demos_per_predictor.into();
         settings["stop_at_score"] = self.stop_at_score.into();
+        settings["all_demos"] = self.all_demos.into();
         settings["race"] = json!(self.race.map(|race| race.identity()));
         settings
     }
@@ -192,7 +198,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         // The original program, the one with all demonstrations, and the trials.
         let programs = (self.num_candidate_programs as u64)
             .saturating_add(1)
-            .saturating_add(u64::from(self.race.is_some()));
+            .saturating_add(u64::from(self.all_demos));
         let scores = Span::between(val, val.saturating_mul(programs));
         // The first score may be enough.
         let most = (scores + bootstrap).most;
@@ -210,6 +216,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
             trials: self.num_candidate_programs,
             shown: self.demos_per_predictor,
             stop_at_score: self.stop_at_score,
+            all_demos: self.all_demos,
             race: self.race.as_ref(),
         };
         search.run().await
