@@ -146,7 +146,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let program = self.program(&choice)?;
         let missing = self.study.missing(&Contestant::new(self.study.scope_of(&program), program), &self.val);
         let needs = Needs { calls: 0, runs: missing };
-        self.study.check_affordable(&format!("full-{number}"), needs, self.val.len())?;
+        let name = format!("full-{}", self.full.len());
+        self.study.check_affordable(&name, needs, self.val.len())?;
         self.evaluate(choice, format!("full evaluation after trial {}", number + 1)).await
     }
 
