@@ -18,8 +18,8 @@ use dspy_core::signature::Values;
 use dspy_core::state::ProgramState;
 use dspy_optimizers::engine::Study;
 use dspy_optimizers::{
-    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer, IntoData, Limit,
-    OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer, IntoData,
+    Limit, OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
 };
 
 fn member(reply: &'static str) -> DynPredict {

@@ -430,7 +430,8 @@ async fn the_rest_of_a_budget_is_not_spent_on_a_part_of_a_full_evaluation() {
         let mipro = MiproV2::builder().metric(right).instructions_only().shown_demos(false).proposer(hints);
         let mipro = mipro.num_candidates(12).num_trials(8).minibatch(10).full_eval_steps(4);
         let data = Data::new(rows(10)).valset(rows(40));
-        let optimized = mipro.budget(Budget::calls(limit)).build().compile(one_step(&lm), data).await.unwrap();
+        let optimized =
+            mipro.budget(Budget::calls(limit)).build().compile(one_step(&lm), data).await.unwrap();
         assert_eq!(lm.calls(), runs(optimized.report()), "{limit}: {}", optimized.report());
     }
 }

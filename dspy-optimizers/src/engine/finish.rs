@@ -159,7 +159,9 @@ fn partly_scored(trial: &Trial, stopped: Stopped) -> Option<String> {
         Stopped::Budget(_) => {
             "the budget ended the comparison before the other rows; raise the budget, or compare on fewer rows"
         }
-        _ => "the race was decided before the other rows; for a score on all of them, leave `Race::to_the_end` on",
+        _ => {
+            "the race was decided before the other rows; for a score on all of them, leave `Race::to_the_end` on"
+        }
     };
     Some(format!("the result rests on {rows} of {}: {reason}", counted(of, "row")))
 }

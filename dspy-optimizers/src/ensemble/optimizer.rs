@@ -27,8 +27,9 @@ use dspy_core::evaluate::{Judged, Metric, Score, SharedMetric};
 /// a tie. Without a valset that is the trainset, and the inner optimizers have no valset either. A
 /// [teacher](Data::teacher) must have as many members as the ensemble.
 ///
-/// Of a [budget](Self::budget), each member may spend an equal part of what is left, after the second score is
-/// reserved. If the optimized members have no score all the same, the result has the members that were given.
+/// Of the calls, tokens and US dollars of a [budget](Self::budget), each member may spend an equal part of what is
+/// left, after the second score is reserved. If the optimized members have no score all the same, the result has the
+/// members that were given.
 ///
 /// Cost: the cost of the inner optimizer for each member, and twice the size of the valset in runs of the
 /// ensemble.

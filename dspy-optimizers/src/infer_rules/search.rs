@@ -93,8 +93,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         study.part("propose", "rules", afforded.count);
         let candidates = 0..afforded.count;
-        let candidates: Vec<_> =
-            candidates.map(|number| self.candidate(number, base, &learners)).collect();
+        let candidates: Vec<_> = candidates.map(|number| self.candidate(number, base, &learners)).collect();
         let answer = |(built, problems): &(Option<Built<P>>, Vec<String>)| match built {
             Some(_) => Answer::Useful,
             None => Answer::Useless(problems.len().max(1)),

@@ -23,7 +23,8 @@ use dspy_core::evaluate::SharedMetric;
 ///    demonstrations from successful runs, and labelled rows up to `max_labeled_demos` in total.
 /// 3. The program with all demonstrations of the pools, as `BootstrapFewShot` returns it, is a candidate, too.
 /// 4. Each of `num_candidate_programs` trials takes up to `demos_per_predictor` demonstrations of each pool, which
-///    the sampler suggests from the scores so far. The search ends early if every combination was tried.
+///    the sampler suggests from the scores so far. No program is tried twice, and the search ends early if every
+///    combination was tried.
 ///
 /// Each candidate runs in a [race](Self::race) with the best program so far, and takes its place if it is better on the
 /// whole valset. Of equals, the first one is the result. Without a
@@ -149,7 +150,7 @@ impl<M> BootstrapFewShotWithTpe<M> {
     }
 
     /// Sets the published form: each predictor shows one demonstration, there is no candidate with all demonstrations,
-    /// and each trial is scored on the whole valset.
+    /// and each trial is scored on the whole valset. The sampler and the sizes of the pools stay.
     #[must_use]
     pub fn published(self) -> Self {
         BootstrapFewShotWithTpe { all_demos: false, race: None, ..self.demos_per_predictor(1) }
@@ -196,9 +197,8 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         let val = sizes.val as u64;
         let bootstrap = self.settings.runs_of(1, sizes.train);
         // The original program, the one with all demonstrations, and the trials.
-        let programs = (self.num_candidate_programs as u64)
-            .saturating_add(1)
-            .saturating_add(u64::from(self.all_demos));
+        let programs =
+            (self.num_candidate_programs as u64).saturating_add(1).saturating_add(u64::from(self.all_demos));
         let scores = Span::between(val, val.saturating_mul(programs));
         // The first score may be enough.
         let most = (scores + bootstrap).most;
