@@ -193,13 +193,19 @@ fn last_shown(requests: &Requests, path: &str) -> Vec<(String, f64)> {
     last.history.iter().map(shown).collect()
 }
 
+/// The instruction with all sounds, twice.
+const LUCKY: &[&str] =
+    &["cow=moo cat=meow dog=woof duck=quack owl=hoot", "cow=moo cat=meow dog=woof duck=quack owl=hoot"];
+/// An instruction, a better one, and one that says nothing.
+const DROPPED: &[&str] =
+    &["cow=a cat=a dog=a duck=a owl=a", "dog=b cat=b cow=b duck=b owl=b", "Guess the sound."];
+
 #[tokio::test]
 async fn the_proposer_sees_the_score_of_an_instruction_that_was_dropped_by_luck() {
     let requests = Requests::default();
     let metric = lucky(first_block(60).await, [1.0, 1.0], 0.2);
-    const ALL: &str = "cow=moo cat=meow dog=woof duck=quack owl=hoot";
     let copro = Copro::builder().metric(metric).breadth(2).depth(2);
-    let copro = copro.proposer(in_rounds(&requests, &[("self", &[ALL, ALL])])).build();
+    let copro = copro.proposer(in_rounds(&requests, &[("self", LUCKY)])).build();
     let optimized = copro.compile(one_step(&Obedient::new()), &rows(60)).await.unwrap();
     let shown: Vec<f64> = last_shown(&requests, "self").into_iter().map(|(_, score)| score).collect();
     assert_eq!(shown, [0.467, 0.5], "{}", optimized.report());
@@ -217,9 +223,7 @@ async fn the_proposer_sees_the_score_on_all_rows_if_it_is_known() {
         "b" => 0.9,
         _ => 0.5,
     };
-    const TEXTS: &[&str] =
-        &["cow=a cat=a dog=a duck=a owl=a", "dog=b cat=b cow=b duck=b owl=b", "Guess the sound."];
-    let texts: &[(&str, &[&str])] = &[("self", TEXTS)];
+    let texts: &[(&str, &[&str])] = &[("self", DROPPED)];
     let copro = Copro::builder().metric(metric).breadth(3).depth(3).proposer(in_rounds(&requests, texts));
     let optimized = copro.build().compile(one_step(&Obedient::new()), &data).await.unwrap();
     let shown = last_shown(&requests, "self");

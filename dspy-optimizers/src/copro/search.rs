@@ -255,10 +255,8 @@ impl Coordinate {
     /// another. The difference of each instruction to the present one is assumed to be as before.
     fn shift(&mut self, after: f64, before: f64) {
         for (at, tried) in self.texts.iter_mut().enumerate() {
-            tried.score = match at == self.present {
-                true => Some(after),
-                false => tried.score.map(|score| score + after - before),
-            };
+            let shifted = tried.score.map(|score| score + after - before);
+            tried.score = if at == self.present { Some(after) } else { shifted };
         }
     }
 
