@@ -8,7 +8,9 @@ mod cuts;
 
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Parrot, Row, TwoSteps, folder, one_step, question, right, rows};
+use common::{
+    HINTS, Obedient, Parrot, Row, TwoSteps, folder, journal_of, leave, one_step, question, right, rows,
+};
 use dspy_core::lm::{Lm, LmError, LmErrorKind};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors as _, Module as _, trace};
@@ -17,7 +19,7 @@ use dspy_core::state::ProgramState;
 use dspy_optimizers::engine::Study;
 use dspy_optimizers::{
     BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer, IntoData,
-    OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
+    Limit, OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
 };
 
 fn member(reply: &'static str) -> DynPredict {
@@ -227,6 +229,68 @@ async fn a_budget_ends_it_with_the_best_so_far() {
         let optimized = optimizer.compile(ensemble, &rows(5)).await.unwrap();
         assert!(matches!(optimized.report().stopped, Stopped::Budget(_)), "{calls} of {total}");
         assert!(lm.calls() <= calls);
+    }
+}
+
+#[tokio::test]
+async fn a_budget_pays_for_every_member_and_the_score_after_them() {
+    let inner = |seed| {
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(6);
+        search.max_bootstrapped_demos(2).max_labeled_demos(3).seed(seed).build().boxed()
+    };
+    let mut scored = 0;
+    for calls in (0..400).step_by(10) {
+        let lm = Obedient::new();
+        let optimizer = EnsembleOptimizer::builder(inner).metric(right).budget(Budget::calls(calls)).build();
+        let ensemble = Ensemble::new(vec![one_step(&lm); 3]);
+        let optimized = optimizer.compile(ensemble, &rows(10)).await.unwrap();
+        let report = optimized.report();
+        assert_eq!(report.stopped, Stopped::Budget(Limit::Calls), "{calls}: {report}");
+        assert!(report.trials.iter().all(|trial| trial.score.is_some()), "{calls}: {report}");
+        scored += usize::from(report.trials.len() == 2);
+    }
+    // The first score needs 30 calls, the second one as many.
+    assert_eq!(scored, 34);
+}
+
+#[tokio::test]
+async fn the_own_budget_of_a_member_is_not_that_of_the_ensemble() {
+    let inner = |seed| {
+        let bootstrap = BootstrapFewShot::builder().metric(right).budget(Budget::calls(3));
+        bootstrap.seed(seed).build().boxed()
+    };
+    let optimizer = EnsembleOptimizer::builder(inner).metric(right).build();
+    let ensemble = Ensemble::new(vec![TwoSteps::new(&Parrot::new()); 2]);
+    let optimized = optimizer.compile(ensemble, &rows(10)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!((report.stopped, report.trials.len()), (Stopped::Finished, 2), "{report}");
+    assert!(report.trials[1].notes.iter().all(|note| note.contains("budget")), "{report}");
+}
+
+#[tokio::test]
+async fn a_kill_under_a_budget_changes_nothing() {
+    let run = async |folder: &std::path::Path| {
+        let ensemble = Ensemble::new(vec![TwoSteps::new(&Parrot::new()); 2]);
+        let optimizer = optimizer().budget(Budget::calls(36)).concurrency(1).run_dir(folder);
+        optimizer.compile(ensemble, &rows(3)).await.unwrap().report().clone()
+    };
+    let (whole, part) = (folder("ensemble-budget"), folder("ensemble-budget-part"));
+    let report = run(&whole).await;
+    assert!(report.trials.len() == 2 && report.stopped == Stopped::Budget(Limit::Calls), "{report}");
+    let journal = journal_of(&whole);
+    let (mut reserved, mut answered, mut end) = (0, 0, 0);
+    for line in journal.lines() {
+        end += line.len() + 1;
+        reserved += usize::from(line.contains("\"event\":\"reserved\""));
+        answered += usize::from(line.contains("\"event\":\"call\""));
+        // A call in flight counts as paid, which may end the resumed run earlier.
+        if reserved == answered {
+            leave(&part, &journal[..end]);
+            assert_eq!(run(&part).await, report, "cut at byte {end}");
+        }
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
 

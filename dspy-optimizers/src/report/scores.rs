@@ -34,8 +34,8 @@ pub struct ItemReport {
     pub usage: Usage,
 }
 
-/// The mean score of a program on a part of the rows, because the budget has ended the comparison. It is not comparable
-/// with scores on all rows.
+/// The mean score of a program on a part of the rows, because the budget has ended the comparison, or because it was
+/// decided and [`Race::to_the_end`](crate::Race::to_the_end) is off. It is not comparable with scores on all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PartialScore {
