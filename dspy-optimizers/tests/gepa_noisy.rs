@@ -151,7 +151,6 @@ async fn the_given_program_has_a_score_and_the_estimate_holds_at_any_budget() {
         let optimized = optimizer.compile(program(&lm), data()).await.unwrap();
         let made = lm.calls.load(Ordering::SeqCst) as u64;
         assert!(estimate.calls().contains(made), "{made} of {calls}, estimated {estimate}");
-        assert!(estimate.tokens.unwrap().contains(optimized.report().usage.total_tokens()), "{calls}");
         assert_eq!(optimized.report().baseline.is_some(), calls >= 20, "{calls}");
     }
     let perfect = noisy().metric(|_: &Row, _: &Values| 1.0).max_rollouts(300).build();

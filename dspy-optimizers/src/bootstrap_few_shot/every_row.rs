@@ -28,13 +28,14 @@ pub(crate) struct RowRuns {
 
 impl EveryRow {
     /// Runs the teacher on each row, and again on rows on which it has failed, up to the set number of rounds. It does
-    /// not see demonstrations about the row.
+    /// not see demonstrations about the row; one that is blind for them leaves them out by itself.
     /// `scope` names the runs in the journal.
     pub(crate) async fn run<P: Program, E: ExampleFor<P>>(
         study: &Study<'_, P, E>,
         settings: &Settings,
         scope: &str,
         teacher: &P,
+        is_blind: bool,
     ) -> Result<Self, Stop> {
         let train = study.train();
         let mut runs: Vec<Vec<Rollout>> = train.iter().map(|_| Vec::new()).collect();
@@ -53,8 +54,8 @@ impl EveryRow {
             let open: Vec<usize> = (0..train.len()).filter(open).collect();
             study.part("bootstrap", &format!("{scope}, round {}", round + 1), open.len());
             let keep = |outcome: &Outcome| settings.accepts(outcome);
-            let own: Vec<Option<P>> =
-                open.iter().map(|at| without(&teacher, train.get(*at)?.values)).collect();
+            let own = |at: &usize| without(&teacher, train.get(*at).filter(|_| !is_blind)?.values);
+            let own: Vec<Option<P>> = open.iter().map(own).collect();
             let tasks = open.iter().zip(&own).filter_map(|(at, own)| {
                 let task = Task::new(scope, own.as_ref().unwrap_or(&teacher), train.get(*at)?);
                 let task = task.traced_if(&keep);

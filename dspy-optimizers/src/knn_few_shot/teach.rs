@@ -71,7 +71,7 @@ where
 {
     let (train, mut program) = (study.train(), study.program().clone());
     let teacher = teacher(study, settings)?;
-    let EveryRow { rows, stopped } = EveryRow::run(study, settings, "teacher", &teacher).await?;
+    let EveryRow { rows, stopped } = EveryRow::run(study, settings, "teacher", &teacher, true).await?;
     study.sync()?;
     study.check_program()?;
     if let Some(limit) = stopped
