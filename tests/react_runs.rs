@@ -38,6 +38,10 @@ struct Item {
     item: String,
 }
 
+sig!(Chat: "history: History<Chat>, question -> answer");
+sig!(Asked: "question -> reply");
+sig!(Other: "history: History<Asked>, question -> answer");
+
 /// A tool, and the number of its runs.
 fn counted(name: &str, description: &str) -> (Tool, Arc<AtomicUsize>) {
     let runs = Arc::new(AtomicUsize::new(0));
@@ -303,4 +307,35 @@ async fn the_error_of_a_run_says_why() {
         text.starts_with("the agent stopped after 1 turn: scripted: the script has no more replies"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
+    let mut history = History::new();
+    history.push(Chat { history: History::new(), question: "Who?".into(), answer: "Me.".into() });
+    let input = || ChatInput { history: history.clone(), question: "When?".into() };
+    let end = || json!({"answer": "Now."});
+    for native in [true, false] {
+        let reply = match native {
+            true => Completion::new("").calling([ToolCall::new("finish", end())]),
+            false => Completion::new(turn(json!([{"name": "finish", "arguments": end()}]))),
+        };
+        let able = Capabilities::NONE.tools(native);
+        let script = Arc::new(ScriptedLm::new([reply]).with_capabilities(able));
+        let mut agent = ReAct::<Chat>::new([counted("look", "").0]).unwrap();
+        agent.set_lm(Lm::shared(script.clone()));
+        let output = agent.call(input()).await.unwrap();
+        assert_eq!(output.answer, "Now.");
+        let texts = &script.requests()[0].messages;
+        let texts: Vec<_> = texts.iter().map(|message| message.text().into_owned()).collect();
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        assert_eq!(texts[1], "[[ ## question ## ]]\nWho?");
+        assert_eq!(texts[2], "[[ ## answer ## ]]\nMe.\n\n[[ ## completed ## ]]\n");
+    }
+    // A turn is still checked, by the fields of the signature.
+    let mut agent = ReAct::<Other>::new([]).unwrap();
+    agent.set_lm(Lm::scripted(["x"]));
+    let history = [Asked { question: "Who?".into(), reply: "Me.".into() }].into_iter().collect();
+    let error = agent.call(OtherInput { history, question: "When?".into() }).await.unwrap_err();
+    assert!(error.to_string().contains("a field `reply` that the signature lacks"), "{error}");
 }

@@ -15,6 +15,8 @@ use dspy_lm::internal::SignatureName;
 pub(crate) struct Prepared {
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) view: View,
+    /// The adapter and the signature that show the turns of histories, if they are others.
+    turns: Option<(Arc<dyn Adapter>, Arc<SignatureSpec>)>,
     preamble: Arc<[Message]>,
     signature: Arc<SignatureName>,
     /// The second step, for adapters that let models answer in prose.
@@ -41,6 +43,7 @@ impl Prepared {
         key: NativeKey,
     ) -> Self {
         let view = View::new(spec, key);
+        let turns = spec.turns().map(|turns| (adapter.clone(), turns.clone()));
         let adapter = if view.is_bare() { Arc::new(Bare) } else { adapter.clone() };
         let (told, native) = view.demos(&*adapter, demos);
         let mut preamble = adapter.preamble(Prompt { spec: &view.spec, demos: &told });
@@ -54,12 +57,15 @@ impl Prepared {
             SecondStep { predictor, lm: extraction.lm, input: extraction.input }
         });
         let signature = Arc::new(SignatureName(view.spec.name().into()));
-        Prepared { adapter, view, preamble: preamble.into(), signature, second }
+        Prepared { adapter, view, turns, preamble: preamble.into(), signature, second }
     }
 
     pub(super) fn messages(&self, demos: &[Demo], inputs: &Values, correction: &[Message]) -> Vec<Message> {
         let prompt = Prompt { spec: &self.view.spec, demos };
-        let history = self.adapter.history(prompt, inputs);
+        let history = match &self.turns {
+            Some((adapter, spec)) => adapter.history(Prompt { spec, demos }, inputs),
+            None => self.adapter.history(prompt, inputs),
+        };
         let mut messages = Vec::with_capacity(self.preamble.len() + history.len() + 1 + correction.len());
         messages.extend_from_slice(&self.preamble);
         messages.extend(history);

@@ -293,7 +293,7 @@ fn turn_spec(spec: &SignatureSpec) -> SignatureSpec {
         of(Role::Output, THOUGHT, "What is known, what is missing, and what to do about it."),
         of(Role::Output, CALLS, "The calls of this turn, at least one."),
     ];
-    SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(own))
+    SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(own)).with_turns_of(spec)
 }
 
 fn extract_spec(spec: &SignatureSpec) -> SignatureSpec {
