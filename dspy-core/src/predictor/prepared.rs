@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use super::Predictor;
-use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction};
+use crate::adapter::{
+    Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction, shows_turns_as_text,
+};
 use crate::error::Result;
 use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, ToolSpec};
 use crate::recovery::Recovery;
 use crate::signature::{Demo, FieldError, SignatureSpec, Values};
+use crate::types::ShownTurns;
 use dspy_lm::internal::SignatureName;
+use serde_json::Value;
 
 /// An adapter applied to the part of a signature that a model sees in text.
 #[derive(Debug)]
@@ -60,17 +64,38 @@ impl Prepared {
         Prepared { adapter, view, turns, preamble: preamble.into(), signature, second }
     }
 
-    pub(super) fn messages(&self, demos: &[Demo], inputs: &Values, correction: &[Message]) -> Vec<Message> {
+    /// Returns the messages of a request. `turns` are those of an agent, if they are not in the inputs.
+    pub(super) fn messages(
+        &self,
+        demos: &[Demo],
+        inputs: &Values,
+        turns: Option<&ShownTurns>,
+        correction: &[Message],
+    ) -> Vec<Message> {
+        let shown = turns.and_then(|turns| {
+            let field = self.view.shown_trajectory()?;
+            let as_text = shows_turns_as_text(&*self.adapter);
+            let text = turns.text().filter(|_| as_text).map(Value::String);
+            let mut shown = inputs.clone();
+            shown.insert(field.to_owned(), text.unwrap_or_else(|| turns.to_value()));
+            Some(shown)
+        });
+        let inputs = shown.as_ref().unwrap_or(inputs);
         let prompt = Prompt { spec: &self.view.spec, demos };
         let history = match &self.turns {
             Some((adapter, spec)) => adapter.history(Prompt { spec, demos }, inputs),
             None => self.adapter.history(prompt, inputs),
         };
-        let mut messages = Vec::with_capacity(self.preamble.len() + history.len() + 1 + correction.len());
+        let turns = match turns {
+            Some(turns) if shown.is_none() => turns.messages(),
+            _ => self.view.turns(inputs),
+        };
+        let count = self.preamble.len() + history.len() + 1 + turns.len() + correction.len();
+        let mut messages = Vec::with_capacity(count);
         messages.extend_from_slice(&self.preamble);
         messages.extend(history);
         messages.push(self.adapter.input(prompt, inputs));
-        messages.extend(self.view.turns(inputs));
+        messages.extend(turns);
         messages.extend_from_slice(correction);
         messages
     }
@@ -80,11 +105,11 @@ impl Prepared {
         &self,
         request: &mut Request,
         demos: &[Demo],
-        inputs: &Values,
+        (inputs, turns): (&Values, Option<&ShownTurns>),
         correction: &[Message],
         able: Capabilities,
     ) -> Result<(), FieldError> {
-        request.messages = self.messages(demos, inputs, correction);
+        request.messages = self.messages(demos, inputs, turns, correction);
         request.format = self.adapter.format(&self.view.spec, able);
         self.view.offer(inputs, request)
     }

@@ -15,6 +15,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::account::Account;
+use super::compaction::{Shown, View};
 use super::errors::{ResumeError, lacks_approval};
 use super::inside::{Held, Resumed, Slot};
 use super::limits::{Limits, Termination};
@@ -66,6 +67,7 @@ impl Agent<'_> {
         let calls = state.log.turns.iter().flat_map(|turn| &turn.calls);
         let mut taken: HashSet<String> = calls.filter_map(|call| call.id.clone()).collect();
         let mut shortened = false;
+        let mut shown = Shown::default();
         loop {
             // Models and tools may answer at once; other tasks run between the turns nevertheless.
             tokio::task::yield_now().await;
@@ -75,13 +77,13 @@ impl Agent<'_> {
             if let Some(stop) = self.limits.reached(state, &self.account.spent()) {
                 return Ok(End::Stopped(stop));
             }
-            if super::compaction::View::is_full(state.prompt_tokens, self.context_tokens) {
+            if View::is_full(state.prompt_tokens, self.context_tokens) {
                 // Measured again by the next turn.
                 state.prompt_tokens = 0;
                 let AgentState { view, log, .. } = &mut *state;
                 view.shorten(log, self.summarizer, false).await?;
             }
-            match self.turn(state, &mut taken).await {
+            match self.turn(state, &mut shown, &mut taken).await {
                 Ok(turn) => {
                     shortened = false;
                     state.turns += 1;
@@ -107,12 +109,16 @@ impl Agent<'_> {
     }
 
     /// Requests the calls of the next turn.
-    async fn turn(&self, state: &mut AgentState, taken: &mut HashSet<String>) -> Result<Turn> {
-        let shown = serde_json::to_value(state.view.of(&state.log)).map_err(Error::other)?;
+    async fn turn(
+        &self,
+        state: &mut AgentState,
+        shown: &mut Shown,
+        taken: &mut HashSet<String>,
+    ) -> Result<Turn> {
+        let turns = shown.of(&state.view, &state.log);
         let mut inputs = state.inputs.clone();
-        inputs.insert(TRAJECTORY.to_owned(), shown);
         inputs.insert(TOOLS.to_owned(), self.specs.clone());
-        let prediction = self.react.call(inputs).await?;
+        let prediction = self.react.call_showing(inputs, TRAJECTORY, turns).await?;
         if let Some(usage) = prediction.attempts().iter().filter_map(Attempt::usage).next_back() {
             state.prompt_tokens = usage.prompt_tokens;
         }
