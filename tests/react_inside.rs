@@ -1,8 +1,10 @@
 //! Agents inside the tools of agents: approval, ids and limits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+mod agents;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use dspy::lm::{Request, Response, ScriptedLm, Usage};
 use dspy::prelude::*;
@@ -13,98 +15,10 @@ use dspy::tools::ToolContext;
 use dspy::types::Trajectory;
 use serde_json::{Value, json};
 
-/// Fulfil the wish.
-#[signature]
-#[derive(Clone)]
-struct Order {
-    #[input]
-    wish: String,
-    #[output]
-    receipt: String,
-}
-
-#[dspy::field_type]
-struct Item {
-    item: String,
-}
-
-#[dspy::field_type]
-struct Wish {
-    wish: String,
-}
-
-/// The calls that ran, in order.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn push(&self, line: String) {
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-
-    /// A tool that writes into the log.
-    fn tool(&self, name: &'static str) -> Tool {
-        let log = self.clone();
-        Tool::new(name, "Does something with an item.", move |Item { item }: Item| {
-            log.push(format!("{name} {item}"));
-            async move { format!("{name} done: {item}") }
-        })
-    }
-}
-
-fn turn(calls: Value) -> String {
-    format!("[[ ## next_thought ## ]]\nok\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
-}
-
-fn call(name: &str, value: &str) -> Value {
-    let argument = match name {
-        "finish" => "receipt",
-        "helper" | "middle" => "wish",
-        _ => "item",
-    };
-    json!({"name": name, "arguments": {argument: value}})
-}
-
-fn scripted(turns: impl IntoIterator<Item = Value>) -> Lm {
-    Lm::scripted(turns.into_iter().map(turn))
-}
-
-fn text(request: &Request) -> String {
-    request.messages.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>().join("\n")
-}
-
-fn agent(tools: impl IntoIterator<Item = Tool>, turns: impl IntoIterator<Item = Value>) -> ReAct<Order> {
-    let mut agent = ReAct::<Order>::new(tools).unwrap();
-    agent.set_lm(scripted(turns));
-    agent
-}
-
-fn helper(inner: ReAct<Order>) -> Tool {
-    Tool::of_program("helper", "Fulfils a wish.", inner)
-}
-
-fn waiting(outcome: Result<Outcome<OrderOutput>, RunError>) -> AgentState {
-    match outcome.unwrap() {
-        Outcome::Waiting(state) => *state,
-        other => panic!("it did not wait: {other:?}"),
-    }
-}
-
-fn done(outcome: Result<Outcome<OrderOutput>, RunError>) -> Prediction<OrderOutput> {
-    match outcome.unwrap() {
-        Outcome::Done(output) => output,
-        other => panic!("it is not done: {other:?}"),
-    }
-}
-
-/// The state as another process reads it.
-fn stored(state: &AgentState) -> AgentState {
-    AgentState::from_json(&serde_json::to_string(state).unwrap()).unwrap()
-}
+use agents::{
+    Item, Log, Order, OrderInput, OrderOutput, Wish, agent, call, done, helper, stored, text, turn,
+    waiting,
+};
 
 fn ids(state: &AgentState) -> Vec<String> {
     state.waiting().into_iter().map(|call| call.id).collect()
