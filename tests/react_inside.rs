@@ -16,8 +16,7 @@ use dspy::types::Trajectory;
 use serde_json::{Value, json};
 
 use agents::{
-    Item, Log, Order, OrderInput, OrderOutput, Wish, agent, call, done, helper, stored, text, turn,
-    waiting,
+    Item, Log, Order, OrderInput, OrderOutput, Wish, agent, call, done, helper, stored, text, turn, waiting,
 };
 
 fn ids(state: &AgentState) -> Vec<String> {
@@ -409,4 +408,42 @@ async fn the_spending_of_inner_agents_counts_in_all_parts_of_a_run() {
     let output = done(outer.resume(stored(&state), decisions).await);
     assert_eq!(output.added_as::<String>("termination").unwrap(), "max_tokens");
     assert_eq!((output.usage().requests, log.take().len()), (1, 2));
+}
+
+/// A program that is repeated, around an agent and its tool.
+fn repeated(
+    agent: impl Module<Input = OrderInput, Output = OrderOutput> + Clone + 'static,
+) -> [BoxModule<OrderInput, OrderOutput>; 4] {
+    let reward = |_: &OrderInput, _: &OrderOutput| 0.5;
+    let chains = MultiChainComparison::<Order>::new(3).unwrap().over(agent.clone());
+    [
+        BestOfN::new(agent.clone(), 3, reward).boxed(),
+        Refine::new(agent.clone(), 3, reward).boxed(),
+        SelfConsistency::new(agent, 3).boxed(),
+        chains.boxed(),
+    ]
+}
+
+#[tokio::test]
+async fn strategies_that_repeat_an_agent_refuse_approvals_before_anything_runs() {
+    let log = Log::default();
+    let names = ["BestOfN", "Refine", "SelfConsistency", "MultiChainComparison"];
+    for (program, name) in repeated(inner(&log, [])).into_iter().zip(names) {
+        let error = program.call("x").await.unwrap_err();
+        let unavailable = ApprovalUnavailable::of(&error).unwrap_or_else(|| panic!("{name}: {error:?}"));
+        assert_eq!((unavailable.inside.as_str(), unavailable.is_repeated), (name, true));
+        assert!(error.to_string().contains("`ReAct::run`"), "{error}");
+    }
+    assert_eq!(log.take(), [""; 0]);
+    // An agent inside a tool is known to need one when it is called; no other run begins.
+    let ask = json!([call("look", "tea"), call("helper", "tea")]);
+    let outer = agent([log.tool("look"), helper(inner(&log, []))], [ask.clone(), ask]);
+    let refined = Refine::new(outer, 3, |_: &OrderInput, _: &OrderOutput| 0.5);
+    let error = refined.call("x").await.unwrap_err();
+    assert!(ApprovalUnavailable::of(&error).is_some(), "{error:?}");
+    assert_eq!(log.take(), ["look tea"]);
+    // A single run can wait.
+    let single = BestOfN::new(inner(&log, [look_and_buy()]), 1, |_: &OrderInput, _: &OrderOutput| 0.5);
+    let error = single.call("x").await.unwrap_err();
+    assert!(ApprovalNeeded::of(&error).is_some(), "{error:?}");
 }

@@ -120,16 +120,38 @@ pub(super) enum Standing {
     Alone,
     /// It is the program of another agent's tool: that agent holds the state.
     Held(Arc<Slot>),
-    /// It runs somewhere in this tool, which cannot be continued in the middle.
-    Unheld(String),
+    /// It runs where a run cannot be continued in the middle.
+    Unheld(Place),
+}
+
+/// A place where an agent cannot wait.
+pub(super) enum Place {
+    /// Somewhere in a tool.
+    Tool(String),
+    /// In one of the runs of a strategy that repeats its program.
+    Strategy(&'static str),
+}
+
+tokio::task_local! {
+    /// The strategy that runs the program of the current task several times.
+    static REPEATED: &'static str;
+}
+
+/// Runs one of `count` runs of a program by a strategy, in which agents cannot wait.
+pub(crate) async fn repeated<F: Future>(strategy: &'static str, count: usize, run: F) -> F::Output {
+    if count > 1 { REPEATED.scope(strategy, run).await } else { run.await }
 }
 
 impl Standing {
     pub(super) fn current() -> Self {
-        let Some(call) = CurrentCall::get() else { return Standing::Alone };
+        let Some(call) = CurrentCall::get() else {
+            return REPEATED
+                .try_with(|strategy| Standing::Unheld(Place::Strategy(strategy)))
+                .unwrap_or(Standing::Alone);
+        };
         match call.caller::<Slot>() {
             Some(slot) if slot.can_wait && call.pauses() => Standing::Held(slot),
-            _ => Standing::Unheld(call.tool().to_owned()),
+            _ => Standing::Unheld(Place::Tool(call.tool().to_owned())),
         }
     }
 }

@@ -26,7 +26,9 @@ use serde_json::Value;
 
 use self::account::Account;
 use self::agent::{Agent, Checkpoint, End};
+pub(crate) use self::errors::lacks_approval;
 pub use self::errors::{ApprovalNeeded, ApprovalUnavailable, ResumeError, RunError};
+pub(crate) use self::inside::repeated;
 use self::inside::{Held, Kept, Resumed, Standing};
 use self::limits::Limits;
 pub use self::limits::Termination;
@@ -341,11 +343,11 @@ impl<S: Signature> Module for ReAct<S> {
                     (state, decisions, Some(slot))
                 }
             },
-            Standing::Unheld(tool) => {
+            Standing::Unheld(place) => {
                 let tools = self.tools.iter().filter(|tool| tool.may_need_approval());
                 let tools: Vec<_> = tools.map(|tool| tool.name().to_owned()).collect();
                 if !tools.is_empty() {
-                    return Err(Error::other(ApprovalUnavailable::new(tool, tools)));
+                    return Err(Error::other(ApprovalUnavailable::new(place, tools)));
                 }
                 let mut state = self.begin(input.to_values()?);
                 let ended = self.advance(&mut state, Vec::new(), false).await?;
