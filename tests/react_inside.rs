@@ -8,26 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy::lm::{Request, Response, ScriptedLm, Usage};
 use dspy::prelude::*;
-use dspy::strategies::{
-    AgentState, ApprovalNeeded, ApprovalUnavailable, Decision, ResumeError, RunError, WaitingCall,
-};
+use dspy::strategies::{AgentState, ApprovalNeeded, ApprovalUnavailable, Decision, ResumeError, WaitingCall};
 use dspy::tools::ToolContext;
 use dspy::types::Trajectory;
 use serde_json::{Value, json};
 
 use agents::{
-    Item, Log, Order, OrderInput, OrderOutput, Wish, agent, call, done, helper, stored, text, turn, waiting,
+    Item, Log, Order, OrderInput, OrderOutput, Wish, agent, call, done, helper, resume_error, stored, text,
+    turn, waiting,
 };
 
 fn ids(state: &AgentState) -> Vec<String> {
     state.waiting().into_iter().map(|call| call.id).collect()
-}
-
-fn resume_error(error: &RunError) -> &ResumeError {
-    match &error.source {
-        dspy::Error::Other(source) => source.downcast_ref().unwrap(),
-        other => panic!("{other:?}"),
-    }
 }
 
 /// The inner agent: it looks and buys at once, then ends. The scripts are those of the two processes.

@@ -1,24 +1,19 @@
 //! Runs of agents: the calls of a turn, repetition, and the state that is stored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+mod agents;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy::lm::{Capabilities, Completion, Request, ScriptedLm};
 use dspy::prelude::*;
-use dspy::strategies::{AgentState, ResumeError, RunError};
+use dspy::strategies::{AgentState, ResumeError};
 use dspy::tools::ToolCall;
 use dspy::types::Trajectory;
 use serde_json::{Value, json};
 
-/// Fulfil the wish.
-#[signature]
-struct Order {
-    #[input]
-    wish: String,
-    #[output]
-    receipt: String,
-}
+use agents::{Item, Order, resume_error, turn};
 
 mod changed {
     use dspy::prelude::*;
@@ -31,11 +26,6 @@ mod changed {
         #[output]
         receipt: String,
     }
-}
-
-#[dspy::field_type]
-struct Item {
-    item: String,
 }
 
 sig!(Chat: "history: History<Chat>, question -> answer");
@@ -51,10 +41,6 @@ fn counted(name: &str, description: &str) -> (Tool, Arc<AtomicUsize>) {
         async move { format!("seen {item}") }
     });
     (tool, runs)
-}
-
-fn turn(calls: Value) -> String {
-    format!("[[ ## next_thought ## ]]\nok\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
 }
 
 fn call(name: &str, item: impl ToString) -> Value {
@@ -77,13 +63,6 @@ async fn waiting(agent: &ReAct<Order>) -> AgentState {
     match agent.run("tea").await.unwrap() {
         Outcome::Waiting(state) => *state,
         other => panic!("it did not wait: {other:?}"),
-    }
-}
-
-fn resume_error(error: &RunError) -> &ResumeError {
-    match &error.source {
-        dspy::Error::Other(source) => source.downcast_ref().unwrap(),
-        other => panic!("{other:?}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use dspy::lm::Request;
 use dspy::prelude::*;
-use dspy::strategies::{AgentState, RunError};
+use dspy::strategies::{AgentState, ResumeError, RunError};
 use serde_json::{Value, json};
 
 /// Fulfil the wish.
@@ -102,4 +102,11 @@ pub(crate) fn done(outcome: Result<Outcome<OrderOutput>, RunError>) -> Predictio
 /// The state as another process reads it.
 pub(crate) fn stored(state: &AgentState) -> AgentState {
     AgentState::from_json(&serde_json::to_string(state).unwrap()).unwrap()
+}
+
+pub(crate) fn resume_error(error: &RunError) -> &ResumeError {
+    match &error.source {
+        dspy::Error::Other(source) => source.downcast_ref().unwrap(),
+        other => panic!("{other:?}"),
+    }
 }
