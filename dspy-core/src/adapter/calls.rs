@@ -33,10 +33,10 @@ const TURN_ENDS: [&str; 14] = [
     "</s>",
 ];
 
-/// The mark of the byte order, which some servers leave before a text.
+/// The mark of the byte order, which some servers leave before the text.
 pub(super) const BOM: char = '\u{feff}';
 
-/// Returns a text without the tokens at its end that end the turn of a model.
+/// Returns the text without the tokens at its end that end the turn of a model.
 pub(super) fn without_turn_end(text: &str) -> &str {
     let mut text = text;
     loop {

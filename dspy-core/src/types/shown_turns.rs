@@ -100,8 +100,7 @@ mod tests {
         let call = ToolCall::new("rain", json!({"city": "Bergen"})).with_id("a");
         let mut first = Turn::new("I look. ", [call.clone(), call.with_id("b")]);
         first.results.push(Observation::new("a", "rain", "12 mm\nor more\n\n"));
-        let mut second = Turn::default();
-        second.note = Some("No tool was called.".into());
+        let second = Turn { note: Some("No tool was called.".into()), ..Turn::default() };
         let turns = [first, second, Turn::default(), Turn::new("Known.", [])];
         for summary in [None, Some("Earlier.")] {
             for count in 0..=turns.len() {

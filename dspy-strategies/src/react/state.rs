@@ -210,9 +210,8 @@ impl AgentState {
             let last = at + 1 == turns;
             let waits = |call: &ToolCall, id: &str| match self.pending.get(id) {
                 None => call.name == FINISH,
-                Some(Pending::Decision) => call.name != FINISH,
+                Some(Pending::Decision | Pending::Broken(_) | Pending::Begun) => call.name != FINISH,
                 Some(Pending::Agent(inner)) => call.name != FINISH && !inner.waiting().is_empty(),
-                Some(Pending::Broken(_) | Pending::Begun) => call.name != FINISH,
             };
             if let Some((id, _)) = open.iter().find(|(id, call)| !last || !waits(call, id)) {
                 return Err(damaged(format!("the call `{id}` has no result and does not wait")));
