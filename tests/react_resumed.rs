@@ -73,7 +73,7 @@ async fn an_inner_agent_that_failed_goes_on_beside_a_call_that_waits() {
 async fn an_inner_agent_that_was_stopped_goes_on() {
     let log = Log::default();
     let slow = Tool::new("slow", "Waits.", |Item { item }: Item| async move {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         item
     });
     let mut inner = agent([log.tool("pay"), slow], []);

@@ -295,9 +295,10 @@ async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
     let input = || ChatInput { history: history.clone(), question: "When?".into() };
     let end = || json!({"answer": "Now."});
     for native in [true, false] {
-        let reply = match native {
-            true => Completion::new("").calling([ToolCall::new("finish", end())]),
-            false => Completion::new(turn(json!([{"name": "finish", "arguments": end()}]))),
+        let reply = if native {
+            Completion::new("").calling([ToolCall::new("finish", end())])
+        } else {
+            Completion::new(turn(json!([{"name": "finish", "arguments": end()}])))
         };
         let able = Capabilities::NONE.tools(native);
         let script = Arc::new(ScriptedLm::new([reply]).with_capabilities(able));
