@@ -150,8 +150,8 @@ pub(crate) fn is_json(adapter: &dyn Adapter) -> bool {
     adapter.is::<JsonAdapter>()
 }
 
-/// Returns whether `adapter` is one of this module, which show the turns of an agent as text.
-pub(crate) fn shows_turns_as_text(adapter: &dyn Adapter) -> bool {
+/// Returns whether `adapter` is one of this module, which show tools and the turns of an agent as text.
+pub(crate) fn shows_as_text(adapter: &dyn Adapter) -> bool {
     let adapter: &dyn Any = adapter;
     adapter.is::<ChatAdapter>() || adapter.is::<JsonAdapter>() || adapter.is::<XmlAdapter>()
 }

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize as _;
-use serde_json::Value;
 
 use super::error::{FieldProblem, ParseError, ParseErrorKind};
 use super::message_builder::MessageBuilder;
+use super::value::tools_text;
 use super::{Adapter, Parsed, Prompt, prompt_parts};
 use crate::decode::thoughts;
 use crate::lm::{self, Capabilities, Completion, FinishReason, Message, Request, ToolCall, ToolSpec};
 use crate::signature::{Demo, FieldError, FieldSpec, Native, Playbook, Role, SignatureSpec, Values};
-use crate::tools::{ToolCalls, check_calls, check_names};
+use crate::tools::{LastOffered, Offered, ToolCalls, check_calls, check_names};
 use crate::types::{Trajectory, calls_with_results};
 
 /// The kinds of fields of a signature that a model handles natively.
@@ -52,6 +52,7 @@ pub(crate) struct View {
     trajectory: Option<FieldSpec>,
     thought: Option<FieldSpec>,
     reasoning: Option<FieldSpec>,
+    offered: LastOffered,
 }
 
 impl View {
@@ -65,6 +66,7 @@ impl View {
             trajectory: field(Role::Input, Native::Trajectory).filter(|_| key.tools),
             thought: field(Role::Output, Native::Thought).filter(|_| key.tools),
             reasoning: field(Role::Output, Native::Reasoning).filter(|_| key.reasoning),
+            offered: LastOffered::default(),
         };
         let beside = [&view.trajectory, &view.thought, &view.reasoning];
         let handled = [&view.tools, &view.calls].into_iter().filter(|_| key.tools).chain(beside);
@@ -84,7 +86,7 @@ impl View {
     /// Adds the tools in `inputs` to the request if the model supports tools.
     pub(crate) fn offer(&self, inputs: &Values, request: &mut Request) -> Result<(), FieldError> {
         if self.key.tools {
-            request.tools = self.tools(inputs)?;
+            request.tools.clone_from(&self.tools(inputs)?.specs);
         }
         Ok(())
     }
@@ -166,20 +168,29 @@ impl View {
     ///
     /// # Errors
     /// If one of them is not a tool, or the names break a rule of [`check_names`].
-    pub(crate) fn tools(&self, inputs: &Values) -> Result<Vec<ToolSpec>, FieldError> {
-        let Some(field) = &self.tools else { return Ok(Vec::new()) };
-        let value = match inputs.get(field.name()) {
-            None | Some(Value::Null) => return Ok(Vec::new()),
-            Some(Value::Array(tools)) => Cow::Borrowed(tools),
-            Some(one) => Cow::Owned(vec![one.clone()]),
+    pub(crate) fn tools(&self, inputs: &Values) -> Result<Arc<Offered>, FieldError> {
+        let value = |field: &FieldSpec| inputs.get(field.name()).filter(|value| !value.is_null());
+        let Some((field, value)) = self.tools.as_ref().and_then(|field| Some((field, value(field)?))) else {
+            return Ok(Arc::default());
         };
-        let tools =
-            value.iter().map(|tool| serde_json::from_value(tool.clone())).collect::<Result<Vec<_>, _>>();
-        let tools: Vec<ToolSpec> =
-            tools.map_err(|error| FieldError::new(field.name(), format!("not a tool: {error}")))?;
-        check_names(tools.iter().map(|tool| tool.name.as_str()), &[])
-            .map_err(|error| FieldError::new(field.name(), error.to_string()))?;
-        Ok(tools)
+        self.offered.of(value, || {
+            let tools = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let tools = tools.iter().map(ToolSpec::deserialize).collect::<Result<Vec<_>, _>>();
+            let tools =
+                tools.map_err(|error| FieldError::new(field.name(), format!("not a tool: {error}")))?;
+            check_names(tools.iter().map(|tool| tool.name.as_str()), &[])
+                .map_err(|error| FieldError::new(field.name(), error.to_string()))?;
+            Ok(tools)
+        })
+    }
+
+    /// Returns the input with the tools that the prompt describes in words, and its text.
+    pub(crate) fn told_tools(&self, inputs: &Values) -> Option<(&str, String)> {
+        let field = self.tools.as_ref().filter(|_| self.tells_of_tools())?;
+        let value = inputs.get(field.name()).filter(|value| !value.is_null())?;
+        // Those that cannot be read are an error before the request.
+        let offered = self.tools(inputs).ok()?;
+        Some((field.name(), offered.text(|| tools_text(value)).to_owned()))
     }
 
     /// Returns the values of the natively handled outputs.

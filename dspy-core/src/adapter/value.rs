@@ -47,9 +47,11 @@ pub(super) fn plain<'v>(field: &FieldSpec, value: &'v Value) -> Cow<'v, str> {
 fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     match value {
         Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
+        // Tools and a log that were rendered before.
+        Value::String(text) if matches!(field.native(), Some(Native::Tools | Native::Trajectory)) => {
+            Some(text.clone())
+        }
         value if field.native() == Some(Native::Tools) => Some(tools_text(value)),
-        // A log that was rendered before.
-        Value::String(text) if field.native() == Some(Native::Trajectory) => Some(text.clone()),
         value if field.native() == Some(Native::Trajectory) => Some(Trajectory::of(value).to_string()),
         value => documents(field, value),
     }
@@ -68,7 +70,7 @@ fn documents(field: &FieldSpec, value: &Value) -> Option<String> {
 }
 
 /// Describes tools in words: a line for each tool with its arguments, and the definitions of their types.
-fn tools_text(value: &Value) -> String {
+pub(super) fn tools_text(value: &Value) -> String {
     let mut out = String::new();
     let tools = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     for tool in tools.iter().filter(|tool| tool.is_object()) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::Predictor;
 use crate::adapter::{
-    Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction, shows_turns_as_text,
+    Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction, shows_as_text,
 };
 use crate::error::Result;
-use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, ToolSpec};
+use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request};
 use crate::recovery::Recovery;
 use crate::signature::{Demo, FieldError, SignatureSpec, Values};
+use crate::tools::Offered;
 use crate::types::ShownTurns;
 use dspy_lm::internal::SignatureName;
 use serde_json::Value;
@@ -28,7 +29,7 @@ pub(crate) struct Prepared {
 }
 
 /// A request extension: the tools that its messages describe in words.
-pub(crate) struct OfferedTools(pub(crate) Vec<ToolSpec>);
+pub(crate) struct OfferedTools(pub(crate) Arc<Offered>);
 
 /// A predictor that reads the prose of the first step.
 #[derive(Debug)]
@@ -72,13 +73,22 @@ impl Prepared {
         turns: Option<&ShownTurns>,
         correction: &[Message],
     ) -> Vec<Message> {
-        let shown = turns.and_then(|turns| {
-            let field = self.view.shown_trajectory()?;
-            let as_text = shows_turns_as_text(&*self.adapter);
+        let as_text = shows_as_text(&*self.adapter);
+        let log = turns.zip(self.view.shown_trajectory()).map(|(turns, field)| {
             let text = turns.text().filter(|_| as_text).map(Value::String);
-            let mut shown = inputs.clone();
-            shown.insert(field.to_owned(), text.unwrap_or_else(|| turns.to_value()));
-            Some(shown)
+            (field, text.unwrap_or_else(|| turns.to_value()))
+        });
+        let tools = self.view.told_tools(inputs).filter(|_| as_text);
+        let tools = tools.map(|(field, text)| (field, Value::String(text)));
+        let is_log_shown = log.is_some();
+        let rendered: Vec<(&str, Value)> = tools.into_iter().chain(log).collect();
+        let shown = (!rendered.is_empty()).then(|| {
+            let is_given = |name: &str| rendered.iter().all(|(field, _)| name != *field);
+            let others = inputs.iter().filter(|(name, _)| is_given(name));
+            let others = others.map(|(name, value)| (name.clone(), value.clone()));
+            let mut shown: Values = others.collect();
+            shown.extend(rendered.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            shown
         });
         let inputs = shown.as_ref().unwrap_or(inputs);
         let prompt = Prompt { spec: &self.view.spec, demos };
@@ -87,7 +97,7 @@ impl Prepared {
             None => self.adapter.history(prompt, inputs),
         };
         let turns = match turns {
-            Some(turns) if shown.is_none() => turns.messages(),
+            Some(turns) if !is_log_shown => turns.messages(),
             _ => self.view.turns(inputs),
         };
         let count = self.preamble.len() + history.len() + 1 + turns.len() + correction.len();

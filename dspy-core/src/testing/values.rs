@@ -28,7 +28,7 @@ pub(super) fn outputs(
         let offered = view
             .calls()
             .filter(|(calls, _)| calls.name() == field.name())
-            .map(|_| request.extensions.get().map_or(&[][..], |OfferedTools(tools)| tools));
+            .map(|_| request.extensions.get().map_or(&[][..], |OfferedTools(tools)| &tools.specs));
         let value = match offered {
             Some(tools) => calls::sample(tools, 0, rng)?,
             None => one(&view.spec, field, rng)?,

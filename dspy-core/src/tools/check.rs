@@ -1,12 +1,10 @@
 //! Checks of tool calls before they run.
 
-use std::collections::HashMap;
-
 use dspy_base::keyword;
 use serde_json::Value;
 
 use super::error::list;
-use super::{ToolCall, ToolSpec};
+use super::{Offered, ToolCall};
 use crate::decode::{DecodeError, Decoded, ParseReport, Plan, Problem, ProblemKind, Repair, RepairKind};
 use crate::types::Place;
 
@@ -192,16 +190,15 @@ fn no_object(value: &Value) -> DecodeError {
 /// calls.
 pub(crate) fn check_calls(
     calls: &mut [ToolCall],
-    tools: &[ToolSpec],
+    tools: &Offered,
     field: &str,
     report: &mut ParseReport,
 ) -> Vec<String> {
     let mut problems = Vec::new();
-    let mut plans: HashMap<&str, Plan> = HashMap::new();
     for (index, call) in calls.iter_mut().enumerate() {
         let number = index + 1;
-        let Some(tool) = tools.iter().find(|tool| tool.name == call.name) else {
-            let known: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+        let Some((tool, plan)) = tools.find(&call.name) else {
+            let known: Vec<String> = tools.specs.iter().map(|tool| tool.name.clone()).collect();
             problems.push(format!(
                 "call {number}: there is no tool `{}`; there are {}",
                 call.name,
@@ -209,28 +206,22 @@ pub(crate) fn check_calls(
             ));
             continue;
         };
-        if !plans.contains_key(tool.name.as_str()) {
-            match Plan::new(&tool.parameters) {
-                Ok(plan) => drop(plans.insert(&tool.name, plan)),
-                Err(error) => {
-                    problems.push(format!("call {number}: `{}` cannot be called: {error}", tool.name));
-                    continue;
-                }
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                problems.push(format!("call {number}: `{}` cannot be called: {error}", tool.name));
+                continue;
             }
-        }
-        match plans
-            .get(tool.name.as_str())
-            .map(|plan| read_arguments(plan, &tool.parameters, call.arguments.clone()))
-        {
-            Some(Ok(read)) => {
+        };
+        match read_arguments(plan, &tool.parameters, call.arguments.take()) {
+            Ok(read) => {
                 call.arguments = read.value;
                 report.absorb(read.report, &format!("{field}[{index}].arguments"), 0);
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 let error = error.to_string().replace('\n', "; ");
                 problems.push(format!("call {number}: the arguments of `{}` do not fit: {error}", tool.name));
             }
-            None => {}
         }
     }
     problems
