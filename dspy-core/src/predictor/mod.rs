@@ -54,6 +54,8 @@ struct State {
     /// The descriptions of tools by name, which replace those of the tools that are passed in.
     tools: Arc<BTreeMap<String, String>>,
     demos: Arc<[Demo]>,
+    /// The demonstrations of a training row of a call, if they were selected for its input.
+    lesson: Option<Arc<[Demo]>>,
     lm: Option<Lm>,
     adapter: Option<Arc<dyn Adapter>>,
     params: Params,
@@ -70,6 +72,7 @@ impl Clone for State {
             playbook: self.playbook.clone(),
             tools: self.tools.clone(),
             demos: self.demos.clone(),
+            lesson: self.lesson.clone(),
             lm: self.lm.clone(),
             adapter: self.adapter.clone(),
             params: self.params.clone(),
@@ -127,6 +130,7 @@ impl Predictor {
             playbook: Arc::default(),
             tools: Arc::default(),
             demos: Arc::from([]),
+            lesson: None,
             lm: None,
             adapter: None,
             params: Params::default(),
@@ -243,7 +247,23 @@ impl Predictor {
 
     /// Replaces the demonstrations.
     pub fn set_demos(&mut self, demos: impl Into<Arc<[Demo]>>) {
-        self.state_mut().demos = demos.into();
+        let state = self.state_mut();
+        state.demos = demos.into();
+        state.lesson = None;
+    }
+
+    /// Replaces the demonstrations of a copy of the predictor by those that were selected for one input. Traces of its
+    /// calls have `lesson`, the ones of a [training row](crate::finetune::TrainingSet::add_trace): the same, unless
+    /// some of `demos` are about the input itself and thereby show the answer.
+    pub fn select_demos(&mut self, demos: impl Into<Arc<[Demo]>>, lesson: impl Into<Arc<[Demo]>>) {
+        let state = self.state_mut();
+        state.demos = demos.into();
+        state.lesson = Some(lesson.into());
+    }
+
+    /// Returns the demonstrations of a training row of a call, if they were selected for its input.
+    pub(crate) fn lesson_demos(&self) -> Option<&[Demo]> {
+        self.state.lesson.as_deref()
     }
 
     /// Returns the model that is bound to this predictor.

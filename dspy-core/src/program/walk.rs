@@ -106,6 +106,19 @@ pub(super) fn found(module: &(impl HasPredictors + ?Sized)) -> Vec<Found<'_>> {
     found
 }
 
+/// Returns the predictors with their paths, each with the number of demonstrations that a call shows if its program
+/// [selects](Visitor::showing) them and it has more. Not covered by semantic versioning.
+#[doc(hidden)]
+pub fn selecting_predictors(
+    module: &(impl HasPredictors + ?Sized),
+) -> Vec<(String, &Predictor, Option<usize>)> {
+    let selects = |Found { path, predictor, shown }| {
+        let fewer = shown.filter(|shown| *shown < predictor.demos().len());
+        (path, predictor, fewer)
+    };
+    found(module).into_iter().map(selects).collect()
+}
+
 /// Returns the [settings](Visitor::settings) of the modules of a program, each with the path and the name of its
 /// module. Not covered by semantic versioning.
 #[doc(hidden)]
@@ -230,7 +243,7 @@ impl<'a> Visitor<'a, '_> {
     }
 
     /// Visits a module at the current path, each call of which shows only this many of its demonstrations. Saved
-    /// programs say so.
+    /// programs say so. If the module shows them by [`Predictor::select_demos`], its traces can become training rows.
     pub fn showing(&mut self, demos: usize, module: &'a (impl HasPredictors + ?Sized)) {
         let outer = self.shown.replace(demos);
         module.visit(self);

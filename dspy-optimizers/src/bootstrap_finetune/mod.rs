@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 #[cfg(feature = "http")]
 pub use self::api::ApiTrainer;
-use self::jobs::{Plan, groups};
+use self::jobs::{Plan, check_selection, groups};
 use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
 use crate::bootstrap_few_shot::{EveryRow, Settings, notes, teacher_setters};
@@ -170,6 +170,7 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             checked.map_err(|source| OptimizeError::Trainer { model: group.name.clone(), source })?;
         }
         let mut teacher = study.teacher().unwrap_or(study.program()).clone();
+        check_selection(&program, &teacher)?;
         if let Some(lm) = &self.settings.teacher_lm {
             teacher.set_lm(lm.clone());
         }

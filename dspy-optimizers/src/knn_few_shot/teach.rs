@@ -71,7 +71,9 @@ where
 {
     let (train, mut program) = (study.train(), study.program().clone());
     let teacher = teacher(study, settings)?;
-    let EveryRow { rows, stopped } = EveryRow::run(study, settings, "teacher", &teacher).await?;
+    // The teacher itself leaves out the row. With other demonstrations for each, it would have an index for each.
+    let runs = EveryRow::run_as(study, settings, "teacher", &teacher, |_, _| None);
+    let EveryRow { rows, stopped } = runs.await?;
     study.sync()?;
     if let Some(limit) = stopped
         && rows.is_empty()
