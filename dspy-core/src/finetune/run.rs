@@ -71,7 +71,8 @@ impl FineTuning {
     /// Uploads the rows, creates the job, waits until it finishes and returns the tuned model.
     ///
     /// `state` is the path of a small file that holds the ids. It is written before each step takes effect:
-    /// restarted after a crash, the run continues with the existing file and job. If a crash or a lost
+    /// restarted after a crash, the run continues with the existing file and job, and once the job has succeeded, the
+    /// model is returned without a request. If a crash or a lost
     /// connection leaves it unknown whether a file or a job was created, the endpoint's lists are searched
     /// before anything is sent again; if the endpoint has no list of jobs, that is an error, and no second job is
     /// created. Dropping the future stops the waiting, not the job; see [`cancel`](Self::cancel). A state file may be
@@ -82,13 +83,21 @@ impl FineTuning {
     /// finish within the [deadline](Self::deadline). To try again after a failed job, delete the state file.
     /// [`FineTuneError::Unknown`] if a job may exist whose id is not known; see [`adopt`](Self::adopt).
     pub async fn run(&self, tune: &FineTune, state: impl AsRef<Path>) -> Result<TunedModel, FineTuneError> {
-        let job = self.wait(&self.begun(tune, state.as_ref()).await?).await?;
-        match job.fine_tuned_model.clone() {
-            Some(name) if !name.trim().is_empty() => Ok(TunedModel { name, job, api: self.api.clone() }),
-            _ => Err(FineTuneError::Answer {
-                message: format!("job {} has succeeded without the name of a model", job.id),
-            }),
+        let path = state.as_ref();
+        let (id, mut state) = self.begun(tune, path).await?;
+        let is_new = state.done.is_none();
+        let job = match state.done.take() {
+            Some(job) => job,
+            None => self.wait(&id).await?,
+        };
+        let Some(name) = job.fine_tuned_model.clone().filter(|name| !name.trim().is_empty()) else {
+            let message = format!("job {} has succeeded without the name of a model", job.id);
+            return Err(FineTuneError::Answer { message });
+        };
+        if is_new {
+            RunState { done: Some(job.clone()), ..state }.save(path)?;
         }
+        Ok(TunedModel { name, job, api: self.api.clone() })
     }
 
     /// Does the first part of [`run`](Self::run): uploads the rows and creates the job, or finds the existing
@@ -97,7 +106,7 @@ impl FineTuning {
     /// # Errors
     /// The same as those of [`run`](Self::run).
     pub async fn start(&self, tune: &FineTune, state: impl AsRef<Path>) -> Result<Job, FineTuneError> {
-        let id = self.begun(tune, state.as_ref()).await?;
+        let (id, _) = self.begun(tune, state.as_ref()).await?;
         self.job(&id).await
     }
 
@@ -122,16 +131,17 @@ impl FineTuning {
             return Err(wrong(format!("the job {id} is of the training file {file}, not of {own}")));
         }
         state.job = Some(id.to_owned());
+        state.creating = false;
         state.save(path)?;
         Ok(job)
     }
 
-    /// Returns the id of the job, created now or by an earlier run.
-    async fn begun(&self, tune: &FineTune, path: &Path) -> Result<String, FineTuneError> {
+    /// Returns the id of the job, created now or by an earlier run, and the state.
+    async fn begun(&self, tune: &FineTune, path: &Path) -> Result<(String, RunState), FineTuneError> {
         let files = self.files_of(tune)?;
         let mut state = RunState::open(path, &files.key)?;
-        if let Some(job) = state.job {
-            return Ok(job);
+        if let Some(job) = state.job.clone() {
+            return Ok((job, state));
         }
         let short = &files.key[..16];
         let training = match state.training_file.clone() {
@@ -148,8 +158,9 @@ impl FineTuning {
         let request = request(tune, &state, &training);
         let id = self.created(&request, &training, &mut state, path).await?;
         state.job = Some(id.clone());
+        state.creating = false;
         state.save(path)?;
-        Ok(id)
+        Ok((id, state))
     }
 
     /// Checks the rows and returns them as files, with the digest of everything that the result depends on.

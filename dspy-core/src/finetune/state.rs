@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::FineTuneError;
+use super::job::Job;
 use crate::error::clipped;
 use crate::files::{self, Draft};
 
@@ -21,6 +22,9 @@ pub(super) struct RunState {
     pub(super) validation_file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) job: Option<String>,
+    /// The job, once it has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) done: Option<Job>,
     /// Whether a request to create the job may have been sent whose outcome is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) creating: bool,
@@ -40,6 +44,7 @@ impl RunState {
                     training_file: None,
                     validation_file: None,
                     job: None,
+                    done: None,
                     creating: false,
                 };
                 // Checks that the state can be written, before anything is sent.

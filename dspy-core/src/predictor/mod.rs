@@ -57,6 +57,8 @@ struct State {
     /// The demonstrations of a training row of a call, if they were selected for its input.
     lesson: Option<Arc<[Demo]>>,
     lm: Option<Lm>,
+    /// The name of the model in the state that was loaded, until a model is bound.
+    saved_lm: Option<Value>,
     adapter: Option<Arc<dyn Adapter>>,
     params: Params,
     recovery: Option<Recovery>,
@@ -74,6 +76,7 @@ impl Clone for State {
             demos: self.demos.clone(),
             lesson: self.lesson.clone(),
             lm: self.lm.clone(),
+            saved_lm: self.saved_lm.clone(),
             adapter: self.adapter.clone(),
             params: self.params.clone(),
             recovery: self.recovery,
@@ -132,6 +135,7 @@ impl Predictor {
             demos: Arc::from([]),
             lesson: None,
             lm: None,
+            saved_lm: None,
             adapter: None,
             params: Params::default(),
             recovery: None,
@@ -273,7 +277,24 @@ impl Predictor {
 
     /// Binds a model to this predictor, or unbinds it with `None`.
     pub fn set_lm(&mut self, lm: impl Into<Option<Lm>>) {
-        self.state_mut().lm = lm.into();
+        let state = self.state_mut();
+        state.lm = lm.into();
+        state.saved_lm = None;
+    }
+
+    /// Returns the name of the model that the predictor was bound to when its [loaded](crate::program::HasPredictors::load)
+    /// state was saved, such as a tuned one. Loading binds no model; the name is kept, and saved again, until one is
+    /// bound.
+    pub fn saved_lm(&self) -> Option<&Value> {
+        self.state.saved_lm.as_ref()
+    }
+
+    /// Sets the name of the model in a loaded state. A bound model stays, and has its own name.
+    pub(crate) fn set_saved_lm(&mut self, name: Option<&Value>) {
+        let name = name.filter(|_| self.state.lm.is_none());
+        if self.state.saved_lm.as_ref() != name {
+            self.state_mut().saved_lm = name.cloned();
+        }
     }
 
     /// Binds an adapter to this predictor.

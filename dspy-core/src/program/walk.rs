@@ -73,7 +73,9 @@ pub trait HasPredictors {
         Ok(ProgramState::of(self).write(path)?)
     }
 
-    /// Returns this program with a [saved](Self::save) state, written by this library or by Python DSPy.
+    /// Returns this program with a [saved](Self::save) state, written by this library or by Python DSPy. Models are not
+    /// bound: if the saved program had one where this program has none, a warning is logged, and
+    /// [`Predictor::saved_lm`] has its name.
     ///
     /// # Errors
     /// If the file cannot be read, or was saved from a program with other predictors or other signatures.
@@ -81,7 +83,19 @@ pub trait HasPredictors {
     where
         Self: Sized,
     {
+        let path = path.as_ref();
         ProgramState::read(path)?.apply(&mut self)?;
+        let unbound = self.named_predictors().into_iter();
+        let unbound =
+            unbound.filter_map(|(predictor, state)| Some(format!("`{predictor}`: {}", state.saved_lm()?)));
+        let unbound: Vec<String> = unbound.collect();
+        if !unbound.is_empty() {
+            tracing::warn!(
+                path = %path.display(),
+                models = unbound.join(", "),
+                "the saved program was bound to models, and loading binds none; bind them, or it runs with the current model"
+            );
+        }
         Ok(self)
     }
 }

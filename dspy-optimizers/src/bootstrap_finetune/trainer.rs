@@ -60,10 +60,11 @@ pub trait Trainer: Send + Sync + 'static {
     }
 
     /// Trains the model of the job on its rows and returns the tuned one. Called again with the same job, it
-    /// resumes. Several jobs run concurrently.
+    /// resumes; for a job that has finished, it returns the model that its [state](TrainingJob::state) names. Several
+    /// jobs run concurrently.
     ///
     /// The tuned model must have another [name](Lm::id) or [endpoint](Lm::endpoint) than the former one, as journals and
-    /// saved programs refer to models by these.
+    /// saved programs refer to models by these. Another one is an error of the job.
     ///
     /// # Errors
     /// If the job fails. An [`LmError`] or a [`dspy_core::Error`] that is an

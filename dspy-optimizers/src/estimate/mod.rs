@@ -9,7 +9,7 @@ mod tokens;
 use dspy_core::lm::Budget;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::cost::{Cost, Sizes, Writer};
+pub(crate) use self::cost::{Cost, Sizes, Taught, Writer};
 use self::origin::{Dearest, Limits, Origin};
 pub use self::span::Span;
 
