@@ -6,6 +6,9 @@ mod common;
 #[path = "common/zoo.rs"]
 mod zoo;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::{Row, TwoSteps, folder, right, rows};
 use dspy_core::error::BoxError;
 use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind};
@@ -87,6 +90,54 @@ async fn a_failed_job_does_not_lose_the_others() {
             && std::fs::read_to_string(path).unwrap().contains("`note`")
     });
     assert!(text.contains(&format!("delete `{}`", state.unwrap().display())), "{text}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// A trainer that trains once, and knows its models.
+#[derive(Clone, Default)]
+struct Once {
+    trained: Arc<AtomicUsize>,
+    knows: bool,
+}
+
+impl Trainer for Once {
+    fn identity(&self) -> String {
+        "once".into()
+    }
+
+    fn tuned(&self, _: &TrainingJob, id: &str) -> Option<Lm> {
+        self.knows.then(|| zoo(id, true))
+    }
+
+    fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
+        let first = self.trained.fetch_add(1, Ordering::SeqCst) < 2;
+        Box::pin(async move {
+            if first {
+                Ok(zoo(&format!("{}-tuned", job.name), true))
+            } else {
+                Err("the job is deleted".into())
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_finished_run_returns_its_result_without_the_trainer() {
+    let (a, dir) = (zoo("a", false), folder("finetune-finished"));
+    let once = Once { knows: true, ..Once::default() };
+    let run = async |trainer: Once| {
+        let optimizer = BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true));
+        optimizer.multitask(false).run_dir(&dir).build().compile(program(&a, &a), &rows(5)).await
+    };
+    let first = run(once.clone()).await.unwrap();
+    for _ in 0..2 {
+        let again = run(once.clone()).await.unwrap();
+        assert_eq!((again.report(), models(&again)), (first.report(), models(&first)));
+    }
+    assert_eq!(once.trained.load(Ordering::SeqCst), 2);
+    // A trainer that cannot make the handle is called, and has to resume.
+    let error = run(Once { knows: false, ..once }).await.unwrap_err();
+    assert!(error.to_string().contains("the job is deleted"), "{error}");
     std::fs::remove_dir_all(dir).unwrap();
 }
 

@@ -3,6 +3,7 @@
 #[cfg(feature = "http")]
 mod api;
 mod jobs;
+mod record;
 mod trainer;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 #[cfg(feature = "http")]
 pub use self::api::ApiTrainer;
 use self::jobs::{Plan, check_selection, groups};
+use self::record::{record, recorded};
 use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
 use crate::bootstrap_few_shot::{EveryRow, Settings, notes, teacher_setters};
@@ -236,7 +238,7 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         let results: Vec<_> = stream::iter(runs).buffered(study.concurrency()).collect().await;
         let (mut models, mut finished, mut failure) = (Vec::new(), Vec::new(), None);
         for (job, result) in jobs.iter().zip(results) {
-            match result.and_then(|lm| renamed(job, lm)) {
+            match result {
                 Ok(lm) => {
                     finished.push((job.name.clone(), lm.id().to_owned()));
                     models.push(lm);
@@ -250,11 +252,21 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         }
     }
 
-    /// Runs a job. A panic of the trainer is an error, so that the other jobs end as usual.
+    /// Runs a job, or returns the model of an earlier run. A panic of the trainer is an error, so that the other jobs end
+    /// as usual.
     async fn tuned(&self, job: &TrainingJob) -> Result<Lm, BoxError> {
-        let work = async { self.trainer.train(job).await };
+        let work = async {
+            let known = recorded(job).and_then(|id| self.trainer.tuned(job, &id));
+            match known {
+                Some(lm) => renamed(job, lm),
+                None => renamed(job, self.trainer.train(job).await?),
+            }
+        };
         match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(result) => result,
+            Ok(result) => {
+                result.iter().for_each(|lm| record(job, lm));
+                result
+            }
             Err(panic) => {
                 let message = panics::message(&*panic).unwrap_or("without a message");
                 Err(format!("the trainer panicked: {message}").into())
