@@ -365,7 +365,7 @@ async fn a_tuned_model_with_the_old_name_at_another_endpoint_is_verified() {
             self.0.id()
         }
 
-        fn endpoint(&self) -> &str {
+        fn endpoint(&self) -> &'static str {
             "elsewhere"
         }
 

@@ -166,7 +166,8 @@ async fn a_program_of_knn_few_shot_can_be_tuned() {
     let trainer = Keeping::default();
     let optimizer = BootstrapFinetune::builder(trainer.clone()).metric(|_: &Row, _: &Values| true).build();
     optimizer.compile(made, &rows()).await.unwrap();
-    for row in trainer.0.lock().unwrap().clone() {
+    let rows = trainer.0.lock().unwrap().clone();
+    for row in rows {
         assert_eq!(row.messages(), call_of(text_of(&row), None).await);
     }
 }

@@ -54,7 +54,8 @@ impl TunedModel {
 
 /// The result of a search for a job of an earlier run.
 enum Search {
-    Found(Job),
+    /// The id of the job.
+    Found(String),
     Absent,
     /// The endpoint has no list of jobs.
     NoList,
@@ -237,7 +238,7 @@ impl FineTuning {
         marked.entry("metadata").or_insert_with(|| json!({MARK: key}));
         loop {
             match self.find_job(training, &key).await? {
-                Search::Found(job) => return usable(job),
+                Search::Found(id) => return Ok(id),
                 Search::NoList if state.creating => {
                     return Err(FineTuneError::Unknown { path: path.into(), source: unknown });
                 }
@@ -257,7 +258,7 @@ impl FineTuning {
                 continue;
             }
             if let FineTuneError::Endpoint(error) = &error {
-                unknown = Some(error.clone());
+                unknown = Some(Box::new(error.clone()));
             }
             self.again(error, &mut tries).await?;
         }
@@ -275,7 +276,7 @@ impl FineTuning {
             };
             let over = |job: &Job| matches!(job.status, JobStatus::Failed | JobStatus::Cancelled);
             if let Some(job) = page.data.into_iter().find(|job| ours(job) && !over(job)) {
-                return Ok(Search::Found(job));
+                return Ok(Search::Found(usable(job)?));
             }
             if after.is_none() {
                 break;
@@ -329,7 +330,7 @@ impl FineTuning {
                     // A new job may not be found at once, and a proxy may not find its server.
                     misses += 1;
                     if misses >= MISSES {
-                        return Err(FineTuneError::Missing { job: id.to_owned(), source });
+                        return Err(FineTuneError::Missing { job: id.to_owned(), source: source.into() });
                     }
                     tracing::warn!(job = id, error = %source, "the status of a fine-tuning job is not known");
                 }

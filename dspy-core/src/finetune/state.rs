@@ -35,22 +35,19 @@ const VERSION: u32 = 1;
 impl RunState {
     /// Reads the state from the file, or creates a new one if there is no file.
     pub(super) fn open(path: &Path, key: &str) -> Result<Self, FineTuneError> {
-        let state = match Self::existing(path)? {
-            Some(state) => state,
-            None => {
-                let state = RunState {
-                    version: VERSION,
-                    key: key.to_owned(),
-                    training_file: None,
-                    validation_file: None,
-                    job: None,
-                    done: None,
-                    creating: false,
-                };
-                // Checks that the state can be written, before anything is sent.
-                state.save(path)?;
-                return Ok(state);
-            }
+        let Some(state) = Self::existing(path)? else {
+            let state = RunState {
+                version: VERSION,
+                key: key.to_owned(),
+                training_file: None,
+                validation_file: None,
+                job: None,
+                done: None,
+                creating: false,
+            };
+            // Checks that the state can be written, before anything is sent.
+            state.save(path)?;
+            return Ok(state);
         };
         if state.key != key {
             let message = "it belongs to a fine-tuning with other rows, settings or endpoint; choose another path, or \

@@ -60,7 +60,9 @@ impl Tokens {
         let predictors: Vec<_> = selecting_predictors(program)
             .into_iter()
             .map(|(_, predictor, shown)| match shown {
-                Some(shown) => (most_shown(predictor, shown), least_shown(predictor, shown)),
+                Some(shown) => {
+                    (Cow::Owned(most_shown(predictor, shown)), Some(least_shown(predictor, shown)))
+                }
                 None => (Cow::Borrowed(predictor), None),
             })
             .collect();
@@ -153,17 +155,17 @@ impl Tokens {
 }
 
 /// Returns a predictor with only its longest demonstrations.
-fn most_shown(predictor: &Predictor, shown: usize) -> Cow<'_, Predictor> {
+fn most_shown(predictor: &Predictor, shown: usize) -> Predictor {
     let mut demos = by_length(predictor);
     let longest = demos.split_off(demos.len().saturating_sub(shown));
-    Cow::Owned(with_demos(predictor, longest))
+    with_demos(predictor, longest)
 }
 
 /// Returns a predictor with only its shortest demonstrations.
-fn least_shown(predictor: &Predictor, shown: usize) -> Option<Predictor> {
+fn least_shown(predictor: &Predictor, shown: usize) -> Predictor {
     let mut demos = by_length(predictor);
     demos.truncate(shown);
-    Some(with_demos(predictor, demos))
+    with_demos(predictor, demos)
 }
 
 fn by_length(predictor: &Predictor) -> Vec<Demo> {
