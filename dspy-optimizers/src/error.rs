@@ -85,7 +85,7 @@ pub enum OptimizeError {
         source: BoxError,
         /// The names of the other jobs that have finished, and of their models.
         finished: Vec<(String, String)>,
-        /// How to go on; empty if no job was started.
+        /// The way to continue; empty if no job was started.
         advice: String,
     },
     /// A trainset is too small, or the share too large, to hold out a valset.
