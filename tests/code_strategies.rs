@@ -92,6 +92,8 @@ struct Sum {
     sum: i64,
 }
 
+sig!(Talk: "history: History<Talk>, question -> answer: int");
+
 fn generated(code: &str) -> String {
     format!("[[ ## reasoning ## ]]\nCompute.\n\n[[ ## generated_code ## ]]\n```python\n{code}\n```")
 }
@@ -358,4 +360,38 @@ async fn backtracking_runs_code_again_but_not_its_tools() {
     // `submit` has run in each attempt; its outputs are the input of the predictor.
     assert_eq!((output.sum, drawn.load(Ordering::SeqCst), script.requests().len()), (3, 1, 4));
     assert!(text(&script.requests()[3]).contains("[6]"));
+}
+
+#[tokio::test]
+async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
+    let mut history = History::new();
+    history.push(Talk { history: History::new(), question: "1 + 1?".into(), answer: 2 });
+    let input = || TalkInput { history: history.clone(), question: "2 + 2?".into() };
+    let shown = |script: &ScriptedLm| {
+        let request = &script.requests()[0];
+        let texts: Vec<_> = request.messages.iter().map(|message| message.text().into_owned()).collect();
+        assert_eq!(texts[1], "[[ ## question ## ]]\n1 + 1?");
+        assert_eq!(texts[2], "[[ ## answer ## ]]\n2\n\n[[ ## completed ## ]]\n");
+        assert_eq!(texts.len(), 4);
+    };
+    let script = script_of([generated("submit {\"answer\": 4}")]);
+    let mut program = ProgramOfThought::<Talk>::new(Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    assert_eq!(program.call(input()).await.unwrap().answer, 4);
+    shown(&script);
+
+    let script = script_of([turn("submit {\"answer\": 4}")]);
+    let mut program = CodeAct::<Talk>::new([], Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    assert_eq!(program.call(input()).await.unwrap().answer, 4);
+    shown(&script);
+
+    // Here it is a variable, as all inputs are.
+    let script = script_of([turn("show history\nsubmit {\"answer\": 4}")]);
+    let mut program = Rlm::<Talk>::new([], Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    let output = program.call(input()).await.unwrap();
+    assert_eq!(output.answer, 4);
+    assert!(output.added()["trajectory"].to_string().contains("1 + 1?"), "{:?}", output.added());
+    assert!(text(&script.requests()[0]).contains("history (dict, 1 keys): {\"messages\""));
 }

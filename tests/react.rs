@@ -1,40 +1,26 @@
 //! Agents as a user meets them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+#[path = "agents/umbrella.rs"]
+mod umbrella;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dspy::Error;
-use dspy::lm::{Capabilities, Completion, LmError, LmErrorKind, Message, Reply, Request, ScriptedLm};
+use dspy::lm::{Completion, LmError, LmErrorKind, Message, Reply, Request, ScriptedLm};
 use dspy::prelude::*;
 use dspy::strategies::{AgentState, ApprovalNeeded, Decision, ResumeError};
 use dspy::tools::ToolCall;
 use dspy::types::Trajectory;
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Say where an umbrella is needed.
-#[signature]
-struct Umbrella {
-    #[input]
-    question: String,
-    /// Names of cities.
-    #[output]
-    cities: Vec<String>,
-    #[output]
-    #[check(self.millimetres >= 0.0, "rain is not negative")]
-    millimetres: f64,
-}
+use umbrella::{Payment, Umbrella, UmbrellaOutput, call, finish, native, script_of, text, turn};
 
 #[dspy::field_type]
 struct City {
     city: String,
-}
-
-#[dspy::field_type]
-struct Payment {
-    to: String,
-    amount: f64,
 }
 
 fn weather() -> Tool {
@@ -45,31 +31,6 @@ fn weather() -> Tool {
             _ => Err(format!("no station in {city}")),
         }
     })
-}
-
-fn script_of<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Arc<ScriptedLm> {
-    Arc::new(ScriptedLm::new(replies))
-}
-
-fn native<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Arc<ScriptedLm> {
-    Arc::new(ScriptedLm::new(replies).with_capabilities(Capabilities::NONE.tools(true)))
-}
-
-/// A reply in the text format.
-fn turn(thought: &str, calls: Value) -> String {
-    format!("[[ ## next_thought ## ]]\n{thought}\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
-}
-
-fn call(name: &str, arguments: Value) -> Value {
-    json!({"name": name, "arguments": arguments})
-}
-
-fn finish() -> Value {
-    call("finish", json!({"cities": ["Bergen"], "millimetres": 12}))
-}
-
-fn text(request: &Request) -> String {
-    request.messages.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>().join("\n---\n")
 }
 
 #[tokio::test]

@@ -1,62 +1,25 @@
 //! The calls of agents: what counts as one, what a person approves, and what a tool is called.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+#[path = "agents/umbrella.rs"]
+mod umbrella;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dspy::lm::{Capabilities, Completion, Reply, Request, ScriptedLm};
+use dspy::lm::{Capabilities, Completion, Request, ScriptedLm};
 use dspy::prelude::*;
 use dspy::program::Recovery;
 use dspy::tools::ToolCall;
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Say where an umbrella is needed.
-#[signature]
-struct Umbrella {
-    #[input]
-    question: String,
-    #[output]
-    cities: Vec<String>,
-    #[output]
-    millimetres: f64,
-}
-
-#[dspy::field_type]
-struct Payment {
-    to: String,
-    amount: f64,
-}
+use umbrella::{Payment, Umbrella, call, finish, native, script_of, text, turn};
 
 fn pay() -> Tool {
     let pay = Tool::new("pay", "Pays an amount.", |Payment { to, amount }: Payment| async move {
         format!("{to} {amount}")
     });
     pay.with_approval()
-}
-
-fn script_of<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Arc<ScriptedLm> {
-    Arc::new(ScriptedLm::new(replies))
-}
-
-fn native<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Arc<ScriptedLm> {
-    Arc::new(ScriptedLm::new(replies).with_capabilities(Capabilities::NONE.tools(true)))
-}
-
-/// A reply in the text format.
-fn turn(thought: &str, calls: Value) -> String {
-    format!("[[ ## next_thought ## ]]\n{thought}\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
-}
-
-fn call(name: &str, arguments: Value) -> Value {
-    json!({"name": name, "arguments": arguments})
-}
-
-fn finish() -> Value {
-    call("finish", json!({"cities": ["Bergen"], "millimetres": 12}))
-}
-
-fn text(request: &Request) -> String {
-    request.messages.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>().join("\n---\n")
 }
 
 #[dspy::field_type]

@@ -1,120 +1,25 @@
 //! Agents inside the tools of agents: approval, ids and limits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+mod agents;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use dspy::lm::{Request, Response, ScriptedLm, Usage};
 use dspy::prelude::*;
-use dspy::strategies::{
-    AgentState, ApprovalNeeded, ApprovalUnavailable, Decision, ResumeError, RunError, WaitingCall,
-};
+use dspy::strategies::{AgentState, ApprovalNeeded, ApprovalUnavailable, Decision, ResumeError, WaitingCall};
 use dspy::tools::ToolContext;
 use dspy::types::Trajectory;
 use serde_json::{Value, json};
 
-/// Fulfil the wish.
-#[signature]
-#[derive(Clone)]
-struct Order {
-    #[input]
-    wish: String,
-    #[output]
-    receipt: String,
-}
-
-#[dspy::field_type]
-struct Item {
-    item: String,
-}
-
-#[dspy::field_type]
-struct Wish {
-    wish: String,
-}
-
-/// The calls that ran, in order.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn push(&self, line: String) {
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-
-    /// A tool that writes into the log.
-    fn tool(&self, name: &'static str) -> Tool {
-        let log = self.clone();
-        Tool::new(name, "Does something with an item.", move |Item { item }: Item| {
-            log.push(format!("{name} {item}"));
-            async move { format!("{name} done: {item}") }
-        })
-    }
-}
-
-fn turn(calls: Value) -> String {
-    format!("[[ ## next_thought ## ]]\nok\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
-}
-
-fn call(name: &str, value: &str) -> Value {
-    let argument = match name {
-        "finish" => "receipt",
-        "helper" | "middle" => "wish",
-        _ => "item",
-    };
-    json!({"name": name, "arguments": {argument: value}})
-}
-
-fn scripted(turns: impl IntoIterator<Item = Value>) -> Lm {
-    Lm::scripted(turns.into_iter().map(turn))
-}
-
-fn text(request: &Request) -> String {
-    request.messages.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>().join("\n")
-}
-
-fn agent(tools: impl IntoIterator<Item = Tool>, turns: impl IntoIterator<Item = Value>) -> ReAct<Order> {
-    let mut agent = ReAct::<Order>::new(tools).unwrap();
-    agent.set_lm(scripted(turns));
-    agent
-}
-
-fn helper(inner: ReAct<Order>) -> Tool {
-    Tool::of_program("helper", "Fulfils a wish.", inner)
-}
-
-fn waiting(outcome: Result<Outcome<OrderOutput>, RunError>) -> AgentState {
-    match outcome.unwrap() {
-        Outcome::Waiting(state) => *state,
-        other => panic!("it did not wait: {other:?}"),
-    }
-}
-
-fn done(outcome: Result<Outcome<OrderOutput>, RunError>) -> Prediction<OrderOutput> {
-    match outcome.unwrap() {
-        Outcome::Done(output) => output,
-        other => panic!("it is not done: {other:?}"),
-    }
-}
-
-/// The state as another process reads it.
-fn stored(state: &AgentState) -> AgentState {
-    AgentState::from_json(&serde_json::to_string(state).unwrap()).unwrap()
-}
+use agents::{
+    Item, Log, Order, OrderInput, OrderOutput, Wish, agent, call, done, helper, resume_error, stored, text,
+    turn, waiting,
+};
 
 fn ids(state: &AgentState) -> Vec<String> {
     state.waiting().into_iter().map(|call| call.id).collect()
-}
-
-fn resume_error(error: &RunError) -> &ResumeError {
-    match &error.source {
-        dspy::Error::Other(source) => source.downcast_ref().unwrap(),
-        other => panic!("{other:?}"),
-    }
 }
 
 /// The inner agent: it looks and buys at once, then ends. The scripts are those of the two processes.
@@ -495,4 +400,42 @@ async fn the_spending_of_inner_agents_counts_in_all_parts_of_a_run() {
     let output = done(outer.resume(stored(&state), decisions).await);
     assert_eq!(output.added_as::<String>("termination").unwrap(), "max_tokens");
     assert_eq!((output.usage().requests, log.take().len()), (1, 2));
+}
+
+/// A program that is repeated, around an agent and its tool.
+fn repeated(
+    agent: impl Module<Input = OrderInput, Output = OrderOutput> + Clone + 'static,
+) -> [BoxModule<OrderInput, OrderOutput>; 4] {
+    let reward = |_: &OrderInput, _: &OrderOutput| 0.5;
+    let chains = MultiChainComparison::<Order>::new(3).unwrap().over(agent.clone());
+    [
+        BestOfN::new(agent.clone(), 3, reward).boxed(),
+        Refine::new(agent.clone(), 3, reward).boxed(),
+        SelfConsistency::new(agent, 3).boxed(),
+        chains.boxed(),
+    ]
+}
+
+#[tokio::test]
+async fn strategies_that_repeat_an_agent_refuse_approvals_before_anything_runs() {
+    let log = Log::default();
+    let names = ["BestOfN", "Refine", "SelfConsistency", "MultiChainComparison"];
+    for (program, name) in repeated(inner(&log, [])).into_iter().zip(names) {
+        let error = program.call("x").await.unwrap_err();
+        let unavailable = ApprovalUnavailable::of(&error).unwrap_or_else(|| panic!("{name}: {error:?}"));
+        assert_eq!((unavailable.inside.as_str(), unavailable.is_repeated), (name, true));
+        assert!(error.to_string().contains("`ReAct::run`"), "{error}");
+    }
+    assert_eq!(log.take(), [""; 0]);
+    // An agent inside a tool is known to need one when it is called; no other run begins.
+    let ask = json!([call("look", "tea"), call("helper", "tea")]);
+    let outer = agent([log.tool("look"), helper(inner(&log, []))], [ask.clone(), ask]);
+    let refined = Refine::new(outer, 3, |_: &OrderInput, _: &OrderOutput| 0.5);
+    let error = refined.call("x").await.unwrap_err();
+    assert!(ApprovalUnavailable::of(&error).is_some(), "{error:?}");
+    assert_eq!(log.take(), ["look tea"]);
+    // A single run can wait.
+    let single = BestOfN::new(inner(&log, [look_and_buy()]), 1, |_: &OrderInput, _: &OrderOutput| 0.5);
+    let error = single.call("x").await.unwrap_err();
+    assert!(ApprovalNeeded::of(&error).is_some(), "{error:?}");
 }

@@ -1,24 +1,19 @@
 //! Runs of agents: the calls of a turn, repetition, and the state that is stored.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in tests a panic is the report")]
 
+mod agents;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dspy::lm::{Capabilities, Completion, Request, ScriptedLm};
 use dspy::prelude::*;
-use dspy::strategies::{AgentState, ResumeError, RunError};
+use dspy::strategies::{AgentState, ResumeError};
 use dspy::tools::ToolCall;
 use dspy::types::Trajectory;
 use serde_json::{Value, json};
 
-/// Fulfil the wish.
-#[signature]
-struct Order {
-    #[input]
-    wish: String,
-    #[output]
-    receipt: String,
-}
+use agents::{Item, Order, resume_error, turn};
 
 mod changed {
     use dspy::prelude::*;
@@ -33,10 +28,9 @@ mod changed {
     }
 }
 
-#[dspy::field_type]
-struct Item {
-    item: String,
-}
+sig!(Chat: "history: History<Chat>, question -> answer");
+sig!(Asked: "question -> reply");
+sig!(Other: "history: History<Asked>, question -> answer");
 
 /// A tool, and the number of its runs.
 fn counted(name: &str, description: &str) -> (Tool, Arc<AtomicUsize>) {
@@ -47,10 +41,6 @@ fn counted(name: &str, description: &str) -> (Tool, Arc<AtomicUsize>) {
         async move { format!("seen {item}") }
     });
     (tool, runs)
-}
-
-fn turn(calls: Value) -> String {
-    format!("[[ ## next_thought ## ]]\nok\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]")
 }
 
 fn call(name: &str, item: impl ToString) -> Value {
@@ -73,13 +63,6 @@ async fn waiting(agent: &ReAct<Order>) -> AgentState {
     match agent.run("tea").await.unwrap() {
         Outcome::Waiting(state) => *state,
         other => panic!("it did not wait: {other:?}"),
-    }
-}
-
-fn resume_error(error: &RunError) -> &ResumeError {
-    match &error.source {
-        dspy::Error::Other(source) => source.downcast_ref().unwrap(),
-        other => panic!("{other:?}"),
     }
 }
 
@@ -303,4 +286,36 @@ async fn the_error_of_a_run_says_why() {
         text.starts_with("the agent stopped after 1 turn: scripted: the script has no more replies"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
+    let mut history = History::new();
+    history.push(Chat { history: History::new(), question: "Who?".into(), answer: "Me.".into() });
+    let input = || ChatInput { history: history.clone(), question: "When?".into() };
+    let end = || json!({"answer": "Now."});
+    for native in [true, false] {
+        let reply = if native {
+            Completion::new("").calling([ToolCall::new("finish", end())])
+        } else {
+            Completion::new(turn(json!([{"name": "finish", "arguments": end()}])))
+        };
+        let able = Capabilities::NONE.tools(native);
+        let script = Arc::new(ScriptedLm::new([reply]).with_capabilities(able));
+        let mut agent = ReAct::<Chat>::new([counted("look", "").0]).unwrap();
+        agent.set_lm(Lm::shared(script.clone()));
+        let output = agent.call(input()).await.unwrap();
+        assert_eq!(output.answer, "Now.");
+        let texts = &script.requests()[0].messages;
+        let texts: Vec<_> = texts.iter().map(|message| message.text().into_owned()).collect();
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        assert_eq!(texts[1], "[[ ## question ## ]]\nWho?");
+        assert_eq!(texts[2], "[[ ## answer ## ]]\nMe.\n\n[[ ## completed ## ]]\n");
+    }
+    // A turn is still checked, by the fields of the signature.
+    let mut agent = ReAct::<Other>::new([]).unwrap();
+    agent.set_lm(Lm::scripted(["x"]));
+    let history = [Asked { question: "Who?".into(), reply: "Me.".into() }].into_iter().collect();
+    let error = agent.call(OtherInput { history, question: "When?".into() }).await.unwrap_err();
+    assert!(error.to_string().contains("a field `reply` that the signature lacks"), "{error}");
 }

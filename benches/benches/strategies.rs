@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dspy::lm::{Capabilities, Completion, LanguageModel, LmFuture, Request, Response};
+use dspy::lm::{Capabilities, Completion, LanguageModel, LmFuture, Request, Response, Usage};
 use dspy::prelude::*;
 use dspy::tools::ToolCall;
 use serde_json::json;
@@ -53,7 +53,7 @@ impl LanguageModel for Searching {
             request.messages.last().map_or(0, |message| found(&message.text()))
         };
         let (name, arguments) = if seen + 1 < self.turns {
-            ("search", json!({"query": "owls"}))
+            ("search", json!({"query": format!("owls {seen}")}))
         } else {
             ("finish", json!({"answer": "Owls."}))
         };
@@ -65,7 +65,7 @@ impl LanguageModel for Searching {
                 "[[ ## next_thought ## ]]\nI search.\n\n[[ ## tool_calls ## ]]\n{calls}\n\n[[ ## completed ## ]]"
             ))
         };
-        let mut response = Response::default();
+        let mut response = Response::default().with_usage(Usage::tokens(100, 10));
         response.completions = vec![completion];
         Box::pin(std::future::ready(Ok(response)))
     }
@@ -75,7 +75,7 @@ fn react(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut group = c.benchmark_group("react");
     for native in [true, false] {
-        for turns in [2usize, 8, 32] {
+        for turns in [2usize, 8, 32, 128] {
             let mut agent = ReAct::<Qa>::new([search::tool()]).unwrap().max_turns(turns + 1);
             agent.set_lm(Lm::custom(Searching { turns, native }));
             group.throughput(Throughput::Elements(turns as u64));

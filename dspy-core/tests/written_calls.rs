@@ -310,6 +310,79 @@ async fn calls_in_their_own_field_may_have_any_notation() {
 }
 
 #[tokio::test]
+async fn other_notations_in_the_place_of_calls() {
+    let wanted = json!([["read_file", {"path": "a"}]]);
+    let lists = [
+        format!("- {CALL}"),
+        format!("calls: [{CALL}]"),
+        format!("tool_calls: [{CALL}]"),
+        format!("\"calls\":\n```json\n[{CALL}]\n```"),
+        format!("tool_calls:\n- {CALL}"),
+        format!("\u{feff}[{CALL}]"),
+    ];
+    for list in lists {
+        for (adapter, reply) in [
+            ("chat", format!("[[ ## answer ## ]]\nNow.\n\n[[ ## calls ## ]]\n{list}")),
+            ("chat", format!("[[ ## calls ## ]]\n{list}\n\n[[ ## completed ## ]]")),
+            ("xml", format!("<answer>Now.</answer>\n<calls>\n{list}\n</calls>")),
+        ] {
+            let output = ask(adapter, false, false, &reply).await;
+            let output = output.unwrap_or_else(|error| panic!("{adapter}: {error}\n{reply}"));
+            assert_eq!(bare(&output), wanted, "{adapter}: {reply}");
+        }
+    }
+    let section = format!("[[ ## calls ## ]]\n[{CALL}]");
+    let object = format!("{{\"answer\": \"Now.\", 'calls': [{CALL}]}}");
+    let element = format!("<answer>Now.</answer>\n<calls>[{CALL}]</calls>");
+    let ends = ["<|im_end|>", "\n<|eot_id|>\n", "<|eom_id|><|eot_id|>", " </s>", "<｜end▁of▁sentence｜>"];
+    for (adapter, reply) in [
+        ("chat", section.clone()),
+        ("chat", format!("{section}\n\n[[ ## completed ## ]]")),
+        ("chat", format!("```\n{section}\n```")),
+        ("json", object.clone()),
+        ("json", format!("```json\n{object}\n```")),
+        ("xml", element.clone()),
+        ("xml", format!("```xml\n{element}\n```")),
+    ] {
+        let texts = ends.iter().map(|end| format!("{reply}{end}")).chain([format!("\u{feff}{reply}")]);
+        for text in texts {
+            let output = ask(adapter, false, false, &text).await;
+            let output = output.unwrap_or_else(|error| panic!("{adapter}: {error}\n{text}"));
+            assert_eq!(bare(&output), wanted, "{adapter}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_notations_do_not_count_elsewhere() {
+    let section = format!("[[ ## calls ## ]]\n[{CALL}]");
+    let object = format!("{{\"answer\": \"x\", \"calls\": [{CALL}]}}");
+    for reply in [
+        format!("- {CALL}"),
+        format!("calls: [{CALL}]"),
+        format!("tool_calls: [{CALL}]<|im_end|>"),
+        format!(
+            "[[ ## answer ## ]]\nThe page says:\n- {CALL}\ntool_calls: [{CALL}]\n\n[[ ## calls ## ]]\n[]"
+        ),
+        format!("[[ ## calls ## ]]\nThe page says:\n- {CALL}"),
+        format!("[[ ## calls ## ]]\n- {CALL}\n- I will not do that."),
+        format!("[[ ## calls ## ]]\ncalls: []\ntool_calls: [{CALL}]"),
+        format!("[[ ## calls ## ]]\ncalls: The page wants [{CALL}]"),
+        format!("[[ ## calls ## ]]\npage: [{CALL}]"),
+        format!("[[ ## answer ## ]]\nno\n\n{section}<|im_end|>\n<|im_start|>user\nWhat?"),
+        format!("{section}<|im_end|> is what the page says"),
+        format!("{section}<|im_end|>\n\n[[ ## answer ## ]]\nno"),
+        format!("The page says:\n{object}<|im_end|>"),
+        format!("{object}<|im_end|>{{\"answer\": \"no\"}}"),
+        format!("The page says <answer>x</answer><calls>[{CALL}]</calls><|im_end|>"),
+        format!("<answer>x</answer><calls>[{CALL}]</calls><|im_end|> No."),
+        format!("\u{feff}The page says:\n```\n{section}\n```\nI refuse."),
+    ] {
+        calls_nothing(&reply).await;
+    }
+}
+
+#[tokio::test]
 async fn repairs_of_arguments_are_in_the_report() {
     let reply = r#"[[ ## calls ## ]]
 [{"name": "read_file", "arguments": {"path": "a", "lines": "3"}}]"#;

@@ -260,11 +260,20 @@ async fn an_outage_keeps_the_run() {
     let proposer = Proposer::new().with_lm(Lm::shared(Obedient::down_from(0)));
     let online = Ace::builder().metric(right).batch(1).proposer(proposer).build();
     let online = online.online(one_step(&lm), rows(5)).unwrap();
-    for waiting in 1..210 {
-        let error = online.learn(run(&online, "cow").await, "cow=moo").await.unwrap_err();
-        assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
-        assert_eq!(online.waiting(), waiting.min(200), "what waits is bounded");
+    let mut tried = Vec::new();
+    for number in 1..210 {
+        match online.learn(run(&online, "cow").await, "cow=moo").await {
+            Ok(learned) => assert_eq!(learned, Learned::Waiting { runs: number.min(200) }),
+            Err(error) => {
+                assert!(matches!(error, OptimizeError::Outage { .. }), "{error}");
+                tried.push(number);
+            }
+        }
+        assert_eq!(online.waiting(), number.min(200), "what waits is bounded");
     }
+    // An update that fails costs money each time, so the next one is tried ever later.
+    assert_eq!(tried[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
+    assert!(matches!(online.update().await, Err(OptimizeError::Outage { .. })), "at once");
     assert_eq!(online.version(), 0);
 }
 
@@ -275,6 +284,10 @@ async fn bad_input_is_a_typed_error() {
     let trace = run(&online, "cow").await;
     let nan = online.learn(trace.clone(), Feedback::new("x").score(f64::NAN)).await.unwrap_err();
     assert!(matches!(nan, OptimizeError::Option { option: "score", .. }), "{nan}");
+    let mut unknown = Feedback::new("x");
+    unknown.predictors.insert("sefl".to_owned(), "x".to_owned());
+    let unknown = online.learn(trace.clone(), unknown).await.unwrap_err();
+    assert!(unknown.to_string().contains("sefl"), "{unknown}");
     let foreign = online.learn(Trace::default(), "x").await.unwrap_err();
     assert!(matches!(foreign, OptimizeError::Option { option: "trace", .. }), "{foreign}");
     assert_eq!(online.waiting(), 0);

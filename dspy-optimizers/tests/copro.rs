@@ -9,12 +9,13 @@ mod laws;
 use std::sync::{Arc, Mutex};
 
 use common::{HINTS, Obedient, Row, first_block, lucky, one_step, pair, right, rows, writer};
+use dspy_core::Seed;
 use dspy_core::lm::{BoxFuture, Lm, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::{Proposer, TextRequest};
-use dspy_optimizers::{Budget, Copro, Data, Limit, OptimizeError, Race, Report, Stopped};
+use dspy_optimizers::{Budget, Copro, Data, Limit, OptimizeError, Race, Report, Rows, Stopped};
 use laws::{Run, with_run};
 
 type Requests = Arc<Mutex<Vec<TextRequest>>>;
@@ -161,6 +162,93 @@ async fn a_race_that_does_not_go_to_the_end_has_no_scores() {
     let report = optimized.report();
     assert_eq!((report.best, report.baseline, report.score()), (1, Some(0.0), None), "{report}");
     assert_eq!(report.trials[1].notes, ["100.0 % on 20 of 60 rows"], "{report}");
+    let warning = report.warnings.iter().find(|warning| warning.starts_with("the result rests on")).unwrap();
+    assert!(warning.contains("`Race::to_the_end`") && !warning.contains("budget"), "{warning}");
+}
+
+/// Proposes these texts for each predictor, one in each round, and keeps the requests.
+fn in_rounds(
+    requests: &Requests,
+    texts: &'static [(&'static str, &'static [&'static str])],
+) -> impl dspy_optimizers::proposer::TextProposer + use<> {
+    let requests = requests.clone();
+    move |request: TextRequest| {
+        let path = request.component.predictor().to_owned();
+        let mut requests = requests.lock().unwrap();
+        let round = requests.iter().filter(|known| known.component.predictor() == path).count();
+        let (_, texts) = texts.iter().find(|(known, _)| *known == path).unwrap();
+        requests.push(request);
+        let text = texts[round].to_owned();
+        async move { Ok(vec![text]) }
+    }
+}
+
+/// The scores that the last request for a predictor shows, each with the beginning of its instruction.
+fn last_shown(requests: &Requests, path: &str) -> Vec<(String, f64)> {
+    let requests = requests.lock().unwrap();
+    let last = requests.iter().rfind(|request| request.component.predictor() == path).unwrap();
+    let shown = |text: &dspy_optimizers::proposer::ScoredText| {
+        (text.text.chars().take(5).collect(), (text.score * 1_000.0).round() / 1_000.0)
+    };
+    last.history.iter().map(shown).collect()
+}
+
+/// The instruction with all sounds, twice.
+const LUCKY: &[&str] =
+    &["cow=moo cat=meow dog=woof duck=quack owl=hoot", "cow=moo cat=meow dog=woof duck=quack owl=hoot"];
+/// An instruction, a better one, and one that says nothing.
+const DROPPED: &[&str] =
+    &["cow=a cat=a dog=a duck=a owl=a", "dog=b cat=b cow=b duck=b owl=b", "Guess the sound."];
+
+#[tokio::test]
+async fn the_proposer_sees_the_score_of_an_instruction_that_was_dropped_by_luck() {
+    let requests = Requests::default();
+    let metric = lucky(first_block(60).await, [1.0, 1.0], 0.2);
+    let copro = Copro::builder().metric(metric).breadth(2).depth(2);
+    let copro = copro.proposer(in_rounds(&requests, &[("self", LUCKY)])).build();
+    let optimized = copro.compile(one_step(&Obedient::new()), &rows(60)).await.unwrap();
+    let shown: Vec<f64> = last_shown(&requests, "self").into_iter().map(|(_, score)| score).collect();
+    assert_eq!(shown, [0.467, 0.5], "{}", optimized.report());
+}
+
+#[tokio::test]
+async fn the_proposer_sees_the_score_on_all_rows_if_it_is_known() {
+    let (data, requests) = (rows(60), Requests::default());
+    let rows_of_val = Rows::new("valset", &data).unwrap();
+    let (schedule, _) = Race::new().schedule(&rows_of_val, Seed::new(0));
+    let late: Vec<_> = schedule.iter().skip(40).map(|row| row.values["question"].clone()).collect();
+    // `a` has run on all rows in the first round, and is dropped by `b` in the second.
+    let metric = move |row: &Row, output: &Values| match output["answer"].as_str().unwrap() {
+        "a" if late.contains(&row.0["question"]) => 0.2,
+        "b" => 0.9,
+        _ => 0.5,
+    };
+    let texts: &[(&str, &[&str])] = &[("self", DROPPED)];
+    let copro = Copro::builder().metric(metric).breadth(3).depth(3).proposer(in_rounds(&requests, texts));
+    let optimized = copro.build().compile(one_step(&Obedient::new()), &data).await.unwrap();
+    let shown = last_shown(&requests, "self");
+    let scores: Vec<f64> = shown.iter().map(|(_, score)| *score).collect();
+    assert_eq!((scores, &*shown[0].0), (vec![0.4, 0.5, 0.9], "cow=a"), "{}", optimized.report());
+}
+
+#[tokio::test]
+async fn scores_are_adapted_to_the_present_instructions_of_the_others() {
+    let requests = Requests::default();
+    // `a` is dropped in its first race, then the right side has a better instruction.
+    let metric = |_: &Row, output: &Values| {
+        let left = if output["left"] == "a" { 0.1 } else { 0.5 };
+        left + if output["right"] == "c" { 0.3 } else { 0.0 }
+    };
+    let texts: &[(&str, &[&str])] = &[
+        ("left", &["cow=a cat=a dog=a duck=a owl=a", "idle"]),
+        ("right", &["cow=c cat=c dog=c duck=c owl=c", "idle"]),
+    ];
+    let mut program = pair();
+    program.set_lm(Lm::shared(Obedient::new()));
+    let copro = Copro::builder().metric(metric).breadth(2).depth(2).proposer(in_rounds(&requests, texts));
+    let optimized = copro.build().compile(program, &rows(60)).await.unwrap();
+    let shown: Vec<f64> = last_shown(&requests, "left").into_iter().map(|(_, score)| score).collect();
+    assert_eq!(shown, [0.4, 0.8], "{}", optimized.report());
 }
 
 /// A small run in which a model writes the instructions.

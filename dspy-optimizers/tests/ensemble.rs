@@ -8,7 +8,9 @@ mod cuts;
 
 use std::sync::{Arc, Mutex};
 
-use common::{HINTS, Obedient, Parrot, Row, TwoSteps, folder, one_step, question, right, rows};
+use common::{
+    HINTS, Obedient, Parrot, Row, TwoSteps, folder, journal_of, leave, one_step, question, right, rows,
+};
 use dspy_core::lm::{Lm, LmError, LmErrorKind};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors as _, Module as _, trace};
@@ -17,7 +19,7 @@ use dspy_core::state::ProgramState;
 use dspy_optimizers::engine::Study;
 use dspy_optimizers::{
     BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer, IntoData,
-    OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
+    Limit, OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
 };
 
 fn member(reply: &'static str) -> DynPredict {
@@ -41,6 +43,7 @@ fn reducers_keep_to_the_order_of_the_answers() {
     let mean = Reducer::mean(|number: &f64| *number, |number, mean| *number = mean);
     assert_eq!(*mean.reduce(of(&[1.0, f64::NAN, 2.0])).unwrap(), 1.5);
     assert!(mean.reduce(of(&[f64::NAN])).unwrap().is_nan());
+    assert_eq!(*mean.reduce(of(&[1.5e308, 1.5e308])).unwrap(), 1.5e308);
     let best = Reducer::best_by(|number: &Prediction<f64>| **number);
     assert_eq!(*best.reduce(of(&[f64::NAN, 1.0, 3.0, f64::NAN, 2.0])).unwrap(), 3.0);
     let last = Reducer::new(|mut all: Vec<Prediction<f64>>| Ok(all.remove(all.len() - 1)));
@@ -71,6 +74,13 @@ async fn a_failed_member_is_left_out_and_an_outage_is_an_error() {
     let hopeless = Ensemble::new(saying(&["no number", "nor this"])).call(question("cow")).await;
     let error = hopeless.unwrap_err();
     assert!(error.as_parse().is_some() && error.to_string().contains("number"), "{error}");
+    let mut members = saying(&["6", "7", "7"]);
+    members[0].set_lm(Lm::from_fn(|_| async { panic!("no memory") as &str }));
+    let panicking = Ensemble::new(members);
+    assert_eq!(panicking.call(question("cow")).await.unwrap()["answer"], 7);
+    let alone = panicking.programs()[..1].to_vec();
+    let error = Ensemble::new(alone).call(question("cow")).await.unwrap_err();
+    assert!(error.to_string().contains("no memory"), "{error}");
     let down = Lm::from_fn(|_| async { Err::<&str, _>(LmError::new(LmErrorKind::Server, "m", "down")) });
     let mut members = saying(&["7", "7", "7"]);
     members[1].set_lm(down);
@@ -219,6 +229,68 @@ async fn a_budget_ends_it_with_the_best_so_far() {
         let optimized = optimizer.compile(ensemble, &rows(5)).await.unwrap();
         assert!(matches!(optimized.report().stopped, Stopped::Budget(_)), "{calls} of {total}");
         assert!(lm.calls() <= calls);
+    }
+}
+
+#[tokio::test]
+async fn a_budget_pays_for_every_member_and_the_score_after_them() {
+    let inner = |seed| {
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(right).num_candidate_programs(6);
+        search.max_bootstrapped_demos(2).max_labeled_demos(3).seed(seed).build().boxed()
+    };
+    let mut scored = 0;
+    for calls in (0..400).step_by(10) {
+        let lm = Obedient::new();
+        let optimizer = EnsembleOptimizer::builder(inner).metric(right).budget(Budget::calls(calls)).build();
+        let ensemble = Ensemble::new(vec![one_step(&lm); 3]);
+        let optimized = optimizer.compile(ensemble, &rows(10)).await.unwrap();
+        let report = optimized.report();
+        assert_eq!(report.stopped, Stopped::Budget(Limit::Calls), "{calls}: {report}");
+        assert!(report.trials.iter().all(|trial| trial.score.is_some()), "{calls}: {report}");
+        scored += usize::from(report.trials.len() == 2);
+    }
+    // The first score needs 30 calls, the second one as many.
+    assert_eq!(scored, 34);
+}
+
+#[tokio::test]
+async fn the_own_budget_of_a_member_is_not_that_of_the_ensemble() {
+    let inner = |seed| {
+        let bootstrap = BootstrapFewShot::builder().metric(right).budget(Budget::calls(3));
+        bootstrap.seed(seed).build().boxed()
+    };
+    let optimizer = EnsembleOptimizer::builder(inner).metric(right).build();
+    let ensemble = Ensemble::new(vec![TwoSteps::new(&Parrot::new()); 2]);
+    let optimized = optimizer.compile(ensemble, &rows(10)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!((report.stopped, report.trials.len()), (Stopped::Finished, 2), "{report}");
+    assert!(report.trials[1].notes.iter().all(|note| note.contains("budget")), "{report}");
+}
+
+#[tokio::test]
+async fn a_kill_under_a_budget_changes_nothing() {
+    let run = async |folder: &std::path::Path| {
+        let ensemble = Ensemble::new(vec![TwoSteps::new(&Parrot::new()); 2]);
+        let optimizer = optimizer().budget(Budget::calls(36)).concurrency(1).run_dir(folder);
+        optimizer.compile(ensemble, &rows(3)).await.unwrap().report().clone()
+    };
+    let (whole, part) = (folder("ensemble-budget"), folder("ensemble-budget-part"));
+    let report = run(&whole).await;
+    assert!(report.trials.len() == 2 && report.stopped == Stopped::Budget(Limit::Calls), "{report}");
+    let journal = journal_of(&whole);
+    let (mut reserved, mut answered, mut end) = (0, 0, 0);
+    for line in journal.lines() {
+        end += line.len() + 1;
+        reserved += usize::from(line.contains("\"event\":\"reserved\""));
+        answered += usize::from(line.contains("\"event\":\"call\""));
+        // A call in flight counts as paid, which may end the resumed run earlier.
+        if reserved == answered {
+            leave(&part, &journal[..end]);
+            assert_eq!(run(&part).await, report, "cut at byte {end}");
+        }
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
 

@@ -134,9 +134,29 @@ async fn a_budget_leaves_enough_for_the_finals() {
     // Not even for the first step: the given program is the result.
     let optimizer = noisy().metric(right).budget(Budget::calls(2)).build();
     let data = Data::new(rows(9)).valset(rows(20));
-    let report =
-        optimizer.compile(program(&Arc::new(Moody::default())), data).await.unwrap().report().clone();
-    assert_eq!((skill(&report), report.stopped), (40, Stopped::Budget(Limit::Calls)), "{report}");
+    let optimized = optimizer.compile(program(&Arc::new(Moody::default())), data).await.unwrap();
+    assert_eq!(optimized.report().stopped, Stopped::Budget(Limit::Calls));
+    assert!(optimized.predictor().instruction().contains("skill=40"));
+    let warnings = &optimized.report().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("too small")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn the_given_program_has_a_score_and_the_estimate_holds_at_any_budget() {
+    for calls in [5, 19, 20, 21, 40, 60, 150] {
+        let lm = Arc::new(Moody::default());
+        let optimizer = noisy().metric(right).budget(Budget::calls(calls)).build();
+        let data = || Data::new(rows(9)).valset(rows(20));
+        let estimate = optimizer.estimate(&program(&lm), data()).unwrap();
+        let optimized = optimizer.compile(program(&lm), data()).await.unwrap();
+        let made = lm.calls.load(Ordering::SeqCst) as u64;
+        assert!(estimate.calls().contains(made), "{made} of {calls}, estimated {estimate}");
+        assert_eq!(optimized.report().baseline.is_some(), calls >= 20, "{calls}");
+    }
+    let perfect = noisy().metric(|_: &Row, _: &Values| 1.0).max_rollouts(300).build();
+    let data = Data::new(rows(9)).valset(rows(40));
+    let optimized = perfect.compile(program(&Arc::new(Moody::default())), data).await.unwrap();
+    assert_eq!(optimized.report().stopped, Stopped::NoHeadroom);
 }
 
 /// Guesses, and notes the advice that it is asked with. Its advice counts the runs that it has seen.

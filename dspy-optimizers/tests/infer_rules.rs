@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::{HINTS, Obedient, Parrot, Row, TwoSteps, first_block, lucky, one_step, right, rows};
 use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy_core::predict::DynPredict;
-use dspy_core::signature::Values;
+use dspy_core::program::HasPredictors as _;
+use dspy_core::signature::{Demo, Values};
 use dspy_optimizers::{Budget, Data, InferRules, Limit, OptimizeError, Report, Stopped};
 use laws::{Run, with_run};
 
@@ -58,6 +59,19 @@ async fn the_best_candidate_is_the_result_and_the_original_stays_as_it_was() {
     let samples: Vec<_> = script.requests().iter().map(|request| request.rollout).collect();
     assert!(samples[0] != samples[1] && samples[1] != samples[2], "{samples:?}");
     assert!(script.requests().iter().all(|request| request.params.temperature == Some(1.0)));
+}
+
+#[tokio::test]
+async fn without_new_demonstrations_the_program_keeps_its_own() {
+    let (lm, (_, prompt_lm)) = (Obedient::new(), writer(&["cow=moo"]));
+    let mut program = one_step(&lm);
+    let own = Demo::new(rows(1)[0].0.clone());
+    program.for_each_predictor(|_, predictor| predictor.set_demos(vec![own.clone()]));
+    let optimizer = InferRules::builder().metric(right).num_candidates(1).prompt_lm(prompt_lm);
+    let optimizer = optimizer.max_bootstrapped_demos(0).max_labeled_demos(0).build();
+    let optimized = optimizer.compile(program, Data::new(rows(6)).valset(rows(10))).await.unwrap();
+    assert_eq!(optimized.report().score(), Some(0.2), "{}", optimized.report());
+    assert_eq!(optimized.predictor().demos(), [own]);
 }
 
 #[tokio::test]

@@ -401,6 +401,15 @@ async fn a_budget_ends_it_with_what_was_made_and_an_outage_is_an_error() {
     }
 }
 
+#[tokio::test]
+async fn a_program_that_always_fails_by_itself_is_an_error() {
+    let mut program = DynPredict::new("question -> answer".parse().unwrap());
+    program.set_lm(Lm::from_fn(|_| async { panic!("no memory") as &str }));
+    let optimizer = KnnFewShot::builder().metric(right).build();
+    let error = optimizer.compile(NearestDemos::new(program), &rows(7)).await.unwrap_err();
+    assert!(matches!(error, OptimizeError::Program { failed: 7, .. }), "{error}");
+}
+
 fn demos_of(report: &dspy_optimizers::Report, path: &str) -> usize {
     report.best_trial().map_or(0, |trial| trial.parameters[path].demos.len())
 }

@@ -15,7 +15,7 @@ use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors as _;
 use dspy_core::signature::Values;
 use dspy_optimizers::proposer::{Grounding, GroundingRequest, Proposer, TextProposer, TextRequest};
-use dspy_optimizers::{Auto, Data, MiproV2, OptimizeError, Report, Stopped, Trial};
+use dspy_optimizers::{Auto, Budget, Data, MiproV2, OptimizeError, Report, Stopped, Trial};
 use laws::{Run, with_run};
 
 /// A proposer that keeps what it was asked, and writes a text of its own for each request.
@@ -397,4 +397,41 @@ async fn a_metric_that_fails_on_a_whole_minibatch_is_no_error() {
     let unscored = |trial: &&Trial| trial.notes.iter().any(|known| known == note);
     assert!(report.trials.iter().any(|trial| unscored(&trial)), "{report}");
     assert!(report.score() > report.baseline, "{report}");
+}
+
+#[tokio::test]
+async fn sets_are_bootstrapped_if_the_budget_pays_for_a_usual_bootstrap() {
+    let (lm, asked) = (Parrot::new(), Asked::default());
+    let mut program = DynPredict::new("question -> answer".parse().unwrap());
+    program.set_lm(Lm::shared(lm.clone()));
+    let mipro = MiproV2::builder().metric(right).proposer(asked.clone()).budget(Budget::calls(400)).build();
+    // A bootstrap that tries every row exceeds the budget; this one needs a few.
+    let optimized = mipro.compile(program, Data::new(rows(1_000)).valset(rows(60))).await.unwrap();
+    let report = optimized.report();
+    assert!(!report.decisions.iter().any(|decision| decision.contains("sets of demonstrations")), "{report}");
+    assert!(asked.0.lock().unwrap().0.iter().all(|request| request.demos.len() == 3), "{report}");
+    assert!(report.score() > report.baseline && lm.calls() <= 400, "{report}");
+}
+
+#[tokio::test]
+async fn a_teacher_that_never_succeeds_leaves_budget_for_trials() {
+    let lm = Obedient::new();
+    let mipro = MiproV2::builder().metric(right).proposer(hints).budget(Budget::calls(500)).build();
+    let data = Data::new(rows(1_000)).valset(rows(60));
+    let optimized = mipro.compile(one_step(&lm), data).await.unwrap();
+    let report = optimized.report();
+    assert!(report.trials.len() > 2 && lm.calls() <= 500, "{report}");
+}
+
+#[tokio::test]
+async fn the_rest_of_a_budget_is_not_spent_on_a_part_of_a_full_evaluation() {
+    for limit in 60..140 {
+        let lm = Obedient::new();
+        let mipro = MiproV2::builder().metric(right).instructions_only().shown_demos(false).proposer(hints);
+        let mipro = mipro.num_candidates(12).num_trials(8).minibatch(10).full_eval_steps(4);
+        let data = Data::new(rows(10)).valset(rows(40));
+        let optimized =
+            mipro.budget(Budget::calls(limit)).build().compile(one_step(&lm), data).await.unwrap();
+        assert_eq!(lm.calls(), runs(optimized.report()), "{limit}: {}", optimized.report());
+    }
 }

@@ -81,9 +81,51 @@ async fn several_demonstrations_know_more() {
     let tpe = BootstrapFewShotWithTpe::builder().metric(right).demos_per_predictor(9).build();
     let data = Data::new(rows(2)).valset(rows(5));
     let optimized = tpe.compile(TwoSteps::new(&lm), data).await.unwrap();
-    // Two slots of two demonstrations each. The rows have no labels for the first predictor.
-    assert_eq!(optimized.report().trials.len(), 2 + 4);
+    // Two slots of two demonstrations each, of which one choice is the program with all. The rows have no labels for the
+    // first predictor.
+    assert_eq!(optimized.report().trials.len(), 2 + 3);
     assert_eq!(optimized.report().score(), Some(0.4));
+}
+
+#[tokio::test]
+async fn no_program_is_tried_twice() {
+    let lm = Parrot::new();
+    // With three demonstrations, there are 15 ways to show some of them in an order; one is the program with all.
+    for (demos, trials, tried) in [(3, 30, 14), (4, 20, 20)] {
+        let tpe = BootstrapFewShotWithTpe::builder().metric(right).num_candidate_programs(trials);
+        let tpe = tpe.max_bootstrapped_demos(0).max_labeled_demos(demos).best_score(None).build();
+        let mut program = DynPredict::new("question -> answer".parse().unwrap());
+        program.set_lm(Lm::shared(lm.clone()));
+        let optimized = tpe.compile(program, Data::new(rows(demos)).valset(rows(5))).await.unwrap();
+        let report = optimized.report();
+        let programs: BTreeSet<String> =
+            report.trials.iter().map(|trial| format!("{:?}", trial.parameters)).collect();
+        assert_eq!((report.trials.len(), programs.len()), (2 + tried, 2 + tried), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn the_best_program_is_known_on_all_rows() {
+    let run = async |race: Race| {
+        let lm = Parrot::new();
+        let tpe = BootstrapFewShotWithTpe::builder().metric(right).demos_per_predictor(3).race(race);
+        let data = Data::new(rows(10)).valset(rows(100));
+        tpe.build().compile(TwoSteps::new(&lm), data).await.unwrap().report().clone()
+    };
+    let race = Race::new().block(10);
+    let (off, on) = (run(race.to_the_end(false)).await, run(race).await);
+    assert!(off.score().is_some() && off.best_trial().unwrap().items.len() == 100, "{off}");
+    assert_eq!(off.trials, on.trials);
+}
+
+#[tokio::test]
+async fn a_race_after_the_published_form_brings_back_no_candidate() {
+    let tpe = BootstrapFewShotWithTpe::builder().metric(right).max_labeled_demos(8);
+    let tpe = tpe.published().race(Race::new()).num_candidate_programs(2).build();
+    let data = Data::new(rows(10)).valset(rows(25));
+    let optimized = tpe.compile(TwoSteps::new(&Parrot::new()), data).await.unwrap();
+    let labels: Vec<&str> = optimized.report().trials.iter().map(|trial| &*trial.label).collect();
+    assert_eq!(labels, ["original program", "trial 1", "trial 2"]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use dspy_core::predict::Prediction;
 use dspy_core::program::{HeldTrace, Module, Settings, hold_trace};
 
 use crate::advice::{Attempted, with_notes};
+use crate::react::repeated;
 use crate::reward::rewarded;
 use crate::sampling::Failures;
 
@@ -55,7 +56,8 @@ impl Attempts {
             let noted = (!learned.is_empty()).then(|| with_notes(module, |path| learned.notes(path)));
             let program = noted.as_ref().unwrap_or(module);
             let settings = Settings::new().sample(attempt as u64);
-            let (result, held) = hold_trace(settings.scope(program.call(input.clone()))).await;
+            let call = settings.scope(program.call(input.clone()));
+            let (result, held) = hold_trace(repeated(strategy, self.count, call)).await;
             let trace = held.trace();
             let outcome = match result {
                 Ok(prediction) => {

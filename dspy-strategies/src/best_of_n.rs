@@ -53,7 +53,7 @@ impl<M: Module<Input: Sync + 'static, Output: Sync + 'static>> BestOfN<M> {
         samples: usize,
         reward: impl Metric<M::Input, M::Output, K> + 'static,
     ) -> Self {
-        let (reward, sampling) = (SharedMetric::new(reward), Sampling::new(samples));
+        let (reward, sampling) = (SharedMetric::new(reward), Sampling::new("BestOfN", samples));
         BestOfN { module, reward, threshold: None, sampling }
     }
 }
@@ -82,7 +82,7 @@ where
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         let mut sampling = self.sampling;
         sampling.concurrency = sampling.concurrency.or(self.threshold.map(|_| 1));
-        let mut failures = sampling.failures("BestOfN");
+        let mut failures = sampling.failures();
         let mut best: Option<Sample<M::Output>> = None;
         let mut drawn = 0;
         let mut samples = pin!(sampling.in_order(|index| self.sample(sampling, &input, index)));

@@ -55,7 +55,7 @@ impl<S: Signature> MultiChainComparison<S> {
     where
         M: Module<Input = S::Input, Output = S::Output>,
     {
-        let sampling = Sampling::new(self.attempts);
+        let sampling = Sampling::new("MultiChainComparison", self.attempts);
         ComparedChains { module, compare: self, sampling }
     }
 
@@ -139,7 +139,7 @@ where
 
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
         let sampling = self.sampling;
-        let mut failures = sampling.failures("MultiChainComparison");
+        let mut failures = sampling.failures();
         let mut attempts = Vec::with_capacity(sampling.count);
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);

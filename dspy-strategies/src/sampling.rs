@@ -5,12 +5,15 @@ use dspy_core::program::{HeldTrace, Module, Settings, hold_trace};
 use dspy_core::{Error, Result};
 use futures_util::{Stream, StreamExt as _, stream};
 
+use crate::react::{lacks_approval, repeated};
+
 /// The default number of samples in flight.
 const IN_FLIGHT: usize = 16;
 
 /// The way in which samples are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sampling {
+    strategy: &'static str,
     /// The number of samples, at least 1.
     pub(crate) count: usize,
     /// The temperature of all samples but the first.
@@ -22,13 +25,19 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
-    pub(crate) fn new(count: usize) -> Self {
-        Sampling { count: count.max(1), temperature: Some(1.0), concurrency: None, max_failures: None }
+    pub(crate) fn new(strategy: &'static str, count: usize) -> Self {
+        Sampling {
+            strategy,
+            count: count.max(1),
+            temperature: Some(1.0),
+            concurrency: None,
+            max_failures: None,
+        }
     }
 
     /// Returns the counter of the failures of a call.
-    pub(crate) fn failures(self, strategy: &'static str) -> Failures {
-        Failures::new(strategy, self.count, self.max_failures)
+    pub(crate) fn failures(self) -> Failures {
+        Failures::new(self.strategy, self.count, self.max_failures)
     }
 
     /// Draws the sample `index` and holds back its trace. Sample 0 is the call that would be made without a strategy.
@@ -46,7 +55,8 @@ impl Sampling {
             Some(temperature) => settings.temperature(temperature),
             None => settings,
         };
-        hold_trace(settings.scope(program.call(input))).await
+        let call = settings.scope(program.call(input));
+        hold_trace(repeated(self.strategy, self.count, call)).await
     }
 
     /// Runs the work of the samples, several at a time, and yields its results in the order of the samples. Dropping
@@ -77,10 +87,12 @@ impl Failures {
     /// Counts a failure.
     ///
     /// # Errors
-    /// At once if the failure is not that of the sample but of the configuration or of the model's endpoint; otherwise
+    /// At once if the failure is not that of the sample but of the configuration or of the model's endpoint, or if an
+    /// approval is needed; otherwise
     /// the first failure, when there are more than allowed.
     pub(crate) fn push(&mut self, error: Error) -> Result<()> {
-        if error.is_outage() || error.is_configuration() {
+        // An agent that needs an approval needs it in the other samples, too.
+        if error.is_outage() || error.is_configuration() || lacks_approval(&error) {
             return Err(error);
         }
         let first = self.first.take().unwrap_or(error);

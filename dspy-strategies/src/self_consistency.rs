@@ -52,7 +52,7 @@ impl<M: Module<Output: Serialize>> SelfConsistency<M> {
     /// Creates the strategy: `samples` runs of `module`, at least one.
     pub fn new(module: M, samples: usize) -> Self {
         let key = Arc::new(|output: &M::Output| agreement(output));
-        SelfConsistency { module, key, sampling: Sampling::new(samples) }
+        SelfConsistency { module, key, sampling: Sampling::new("SelfConsistency", samples) }
     }
 }
 
@@ -76,7 +76,7 @@ impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
 
     async fn forward(&self, input: M::Input) -> Result<Prediction<M::Output>> {
         let sampling = self.sampling;
-        let mut failures = sampling.failures("SelfConsistency");
+        let mut failures = sampling.failures();
         let mut samples = Vec::new();
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);

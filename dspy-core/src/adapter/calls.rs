@@ -15,6 +15,39 @@ use crate::signature::{FieldSpec, Native, SignatureSpec};
 use crate::tools::text_calls;
 use crate::types::ToolCalls;
 
+/// Tokens that end the turn of a model, and that some servers leave in the text.
+const TURN_ENDS: [&str; 14] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|eot|>",
+    "<|end|>",
+    "<|end_of_turn|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<｜end▁of▁sentence｜>",
+    "<|return|>",
+    "<|call|>",
+    "</s>",
+];
+
+/// The mark of the byte order, which some servers leave before the text.
+pub(super) const BOM: char = '\u{feff}';
+
+/// Returns the text without the tokens at its end that end the turn of a model.
+pub(super) fn without_turn_end(text: &str) -> &str {
+    let mut text = text;
+    loop {
+        let trimmed = text.trim_end();
+        match TURN_ENDS.iter().find_map(|token| trimmed.strip_suffix(token)) {
+            Some(before) => text = before,
+            None => return text,
+        }
+    }
+}
+
 /// Returns the output that holds tool calls, and its index among the outputs.
 pub(super) fn field(spec: &SignatureSpec) -> Option<(usize, &FieldSpec)> {
     spec.outputs().enumerate().find(|(_, field)| is_calls(field))
@@ -33,6 +66,9 @@ pub(super) fn read(
     report: &mut ParseReport,
 ) -> Result<Value, Vec<FieldProblem>> {
     let plan = field.plan().map_err(|error| super::chat::unusable(field, error))?;
+    let whole = text;
+    let text = without_name(field.name(), text.trim_start_matches(|c: char| c.is_whitespace() || c == BOM));
+    let offset = offset + (whole.len() - text.len());
     // A comment may stand inside the list, not around it.
     let list = text_calls::without_fence(text.trim());
     let bracketed = list.starts_with(['[', '{']) && list.ends_with([']', '}']);
@@ -56,6 +92,19 @@ pub(super) fn read(
     }
     report.absorb(decoded.report, field.name(), offset);
     Ok(decoded.value)
+}
+
+/// Returns the text of the place of calls without the name of the field, if that stands before its value again, as in JSON.
+fn without_name<'t>(name: &str, text: &'t str) -> &'t str {
+    let inside = || {
+        let (label, value) = text.split_once(':')?;
+        let label = label.trim();
+        let quoted = ['"', '\'', '`'].into_iter().find_map(|q| label.strip_prefix(q)?.strip_suffix(q));
+        let label = quoted.unwrap_or(label);
+        (label.eq_ignore_ascii_case(name) || label.eq_ignore_ascii_case("tool_calls"))
+            .then(|| value.trim_start())
+    };
+    inside().unwrap_or(text)
 }
 
 /// Returns whether a repair concerns the notation of calls, so that it does not choose among what the text says.
@@ -154,7 +203,8 @@ pub(super) fn element_problem(
         outside.push_str(reply.get(from..element.start).unwrap_or_default());
         from = element.end;
     }
-    outside.push_str(reply.get(from..).unwrap_or_default());
+    outside.push_str(without_turn_end(reply.get(from..).unwrap_or_default()));
+    let outside = outside.trim_start().trim_start_matches(BOM);
     let said = outside.lines().any(|line| !line.trim().is_empty() && markers::fence_mark(line).is_none());
     said.then(|| {
         let message = "text stands outside of the elements, so that it is unclear whether the calls are meant; write \

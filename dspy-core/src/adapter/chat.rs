@@ -112,7 +112,10 @@ impl Adapter for ChatAdapter {
                 }
                 (Some(section), false) => {
                     parsed.report.called(field.name(), &reply[section.name.clone()], section.name.clone());
-                    let text = text_of(section);
+                    let mut text = text_of(section);
+                    if acts && calls::is_calls(field) && section.text.end == reply.len() {
+                        text = calls::without_turn_end(text);
+                    }
                     match read_field(field, text, offset_of(reply, text), &mut parsed.report) {
                         Ok(value) => drop(parsed.values.insert(field.name().to_owned(), value)),
                         Err(refused) => problems.extend(refused),

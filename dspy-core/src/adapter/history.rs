@@ -23,6 +23,7 @@ fn messages(history: &Value) -> impl Iterator<Item = &Value> {
 /// Checks that every turn of `field` consists of fields of the signature.
 pub(super) fn check(spec: &SignatureSpec, field: &FieldSpec, history: &Value) -> Result<(), FieldError> {
     let fail = |message: String| Err(FieldError::new(field.name(), message));
+    let spec = spec.turns().map_or(spec, |turns| turns);
     if !history.is_null() && !history.get("messages").unwrap_or(history).is_array() {
         return fail("expected a history: `{\"messages\": […]}`".into());
     }

@@ -148,7 +148,10 @@ fn answer_start(adapter: &str, reply: &str) -> Result<usize, ParseError> {
         let problem = FieldProblem::new("", message);
         ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem])
     };
-    let start = thoughts::answer(reply).ok_or_else(|| fail(UNCLOSED))?;
+    let mut start = thoughts::answer(reply).ok_or_else(|| fail(UNCLOSED))?;
+    if reply[start..].starts_with(calls::BOM) {
+        start += calls::BOM.len_utf8();
+    }
     if reply[start..].trim_start().starts_with('{')
         && serde_json::from_str::<IgnoredAny>(&reply[start..]).is_ok()
     {
@@ -251,6 +254,7 @@ pub(super) fn names_outputs(spec: &SignatureSpec, answer: &str) -> bool {
 /// Reads the reply of a signature with tool calls: one object and nothing else.
 fn parse_calls(adapter: &str, spec: &SignatureSpec, reply: &str, start: usize) -> Result<Parsed, ParseError> {
     let refused = |problem| Err(ParseError::new(ParseErrorKind::Malformed, adapter, reply, vec![problem]));
+    let reply = &reply[..start + calls::without_turn_end(&reply[start..]).len()];
     let Some(object) = calls::whole_object(&reply[start..]) else {
         return refused(FieldProblem::new("", "the reply is not one JSON object and nothing else"));
     };

@@ -149,7 +149,7 @@ pub(super) fn is_alone(text: &str, name: &Range<usize>, base: usize) -> bool {
     let line = text[base..name.start].rfind('\n').map_or(base, |newline| base + newline + 1);
     let Some(open) = text[line..name.start].find('[') else { return false };
     // In bold or as a heading at most, and after up to three spaces: four are the indentation of quoted code.
-    let before = &text[line..line + open];
+    let before = text[line..line + open].trim_start_matches('\u{feff}');
     let indent = before.len() - before.trim_start_matches(' ').len();
     if indent > 3 || !before.trim_matches([' ', '*', '#']).is_empty() {
         return false;

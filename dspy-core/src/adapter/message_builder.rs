@@ -62,7 +62,7 @@ impl MessageBuilder {
         value: &Value,
         escape: impl Fn(&str) -> Cow<'_, str>,
     ) -> bool {
-        if field.native() != Some(Native::Trajectory) {
+        if field.native() != Some(Native::Trajectory) || value.is_string() {
             return false;
         }
         let parts = Trajectory::of(value).parts();

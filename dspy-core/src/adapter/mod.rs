@@ -150,6 +150,12 @@ pub(crate) fn is_json(adapter: &dyn Adapter) -> bool {
     adapter.is::<JsonAdapter>()
 }
 
+/// Returns whether `adapter` is one of this module, which show the turns of an agent as text.
+pub(crate) fn shows_turns_as_text(adapter: &dyn Adapter) -> bool {
+    let adapter: &dyn Any = adapter;
+    adapter.is::<ChatAdapter>() || adapter.is::<JsonAdapter>() || adapter.is::<XmlAdapter>()
+}
+
 /// Returns the prose of a reply without the reasoning blocks before it.
 pub(crate) fn prose<'c>(adapter: &str, completion: &'c Completion) -> Result<&'c str, ParseError> {
     let reply = whole_reply(adapter, completion)?;

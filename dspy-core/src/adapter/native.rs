@@ -128,6 +128,12 @@ impl View {
         value.map(|value| Trajectory::of(value).messages()).unwrap_or_default()
     }
 
+    /// Returns the name of the input with the turns of an agent, if the adapter shows it.
+    pub(crate) fn shown_trajectory(&self) -> Option<&str> {
+        let fields = self.spec.inputs();
+        fields.filter(|field| field.native() == Some(Native::Trajectory)).map(FieldSpec::name).next()
+    }
+
     /// Returns the demonstrations that the adapter shows, and the turns of the conversation that show the others: with a
     /// model that calls tools natively, complete demonstrations of calls are their inputs, the earlier turns, and the
     /// calls.

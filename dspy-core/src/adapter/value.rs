@@ -48,6 +48,8 @@ fn own_form(field: &FieldSpec, value: &Value) -> Option<String> {
     match value {
         Value::String(text) if field.is_code() => Some(code::fenced(field, text)),
         value if field.native() == Some(Native::Tools) => Some(tools_text(value)),
+        // A log that was rendered before.
+        Value::String(text) if field.native() == Some(Native::Trajectory) => Some(text.clone()),
         value if field.native() == Some(Native::Trajectory) => Some(Trajectory::of(value).to_string()),
         value => documents(field, value),
     }

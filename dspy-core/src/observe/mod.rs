@@ -25,6 +25,7 @@ mod trace;
 mod watch;
 
 pub use dspy_lm::observe::LmCall;
+pub(crate) use dspy_lm::observe::may_be_observed;
 pub use event::{Event, EventKind};
 pub use history::{LmHistory, LmRecord, inspect_history};
 pub use inspect::Inspection;

@@ -18,6 +18,8 @@ use crate::recovery::{Attempts, Step};
 use crate::settings::Context;
 use crate::signature::{FieldError, FieldSpec, SignatureSpec, Values};
 use crate::suggest::remedy;
+use crate::types::ShownTurns;
+use serde_json::Value;
 
 static JSON: LazyLock<Arc<dyn Adapter>> = LazyLock::new(|| Arc::new(JsonAdapter));
 
@@ -32,7 +34,7 @@ impl Predictor {
         let adapter = self.adapter().unwrap_or(context.adapter());
         let able = self.lm().or(context.lm()).map(Lm::capabilities).unwrap_or_default();
         let inputs = self.with_tool_descriptions(Cow::Borrowed(inputs));
-        Ok(self.prepared(adapter, able).messages(self.demos(), &inputs, &[]))
+        Ok(self.prepared(adapter, able).messages(self.demos(), &inputs, None, &[]))
     }
 
     /// Returns a call as training data: the messages of its first request, the tools offered with them, and
@@ -50,7 +52,7 @@ impl Predictor {
         let prepared = self.prepared(adapter, able);
         let mut request = Request::new(Vec::new());
         let inputs = self.with_tool_descriptions(Cow::Borrowed(inputs));
-        prepared.fill(&mut request, self.demos(), &inputs, &[], able)?;
+        prepared.fill(&mut request, self.demos(), (&inputs, None), &[], able)?;
         Ok((request, prepared.view.answer(&*prepared.adapter, outputs)))
     }
 
@@ -66,12 +68,43 @@ impl Predictor {
         Prediction::recovered(self.call_as(&inputs, |_, _| Ok(Vec::new()), convert).await?)
     }
 
+    /// Does the same as [`call`](Self::call) for the step of an agent. The turns are the input `field`, which `inputs`
+    /// lacks; they are rendered once for all steps that show them.
+    ///
+    /// # Errors
+    /// Those of [`call`](Self::call).
+    #[doc(hidden)]
+    pub async fn call_showing(
+        &self,
+        mut inputs: Values,
+        field: &str,
+        turns: &ShownTurns,
+    ) -> Result<Prediction<Values>> {
+        let watched = Watched::current();
+        let is_read = observe::may_be_observed() || watched.events.is_some() || watched.trace.is_some();
+        inputs.insert(field.to_owned(), if is_read { turns.to_value() } else { Value::Null });
+        let enforce = self.spec().enforce();
+        let convert = &mut |values: &mut Values| enforced(enforce, values);
+        let check: CheckField = |_, _| Ok(Vec::new());
+        Prediction::recovered(self.call_with_turns(&inputs, Some(turns), check, convert).await?)
+    }
+
     /// Does the work of [`call`](Self::call), with a conversion of the values to the caller's type. Refusals
     /// by the conversion are treated like parse errors: the model is re-prompted. `check` refuses single
     /// fields of a reply that is still arriving.
     pub(crate) async fn call_as(
         &self,
         inputs: &Values,
+        check: CheckField,
+        convert: Convert<'_>,
+    ) -> Result<AnyPrediction> {
+        self.call_with_turns(inputs, None, check, convert).await
+    }
+
+    async fn call_with_turns(
+        &self,
+        inputs: &Values,
+        turns: Option<&ShownTurns>,
         check: CheckField,
         convert: Convert<'_>,
     ) -> Result<AnyPrediction> {
@@ -103,6 +136,7 @@ impl Predictor {
             context: &context,
             lm,
             inputs,
+            turns,
             details: &mut details,
             watch: watch.as_deref_mut(),
             observed: operation.as_deref(),
@@ -160,6 +194,8 @@ pub(super) struct Call<'a> {
     pub(super) context: &'a Context,
     pub(super) lm: &'a Lm,
     pub(super) inputs: &'a Values,
+    /// The turns of an agent, if they are not in the inputs.
+    pub(super) turns: Option<&'a ShownTurns>,
     pub(super) details: &'a mut Details,
     pub(super) watch: Option<&'a mut Watch>,
     pub(super) observed: Option<&'a Operation>,
@@ -195,7 +231,7 @@ impl Question {
         &self,
         predictor: &Predictor,
         context: &Context,
-        inputs: &Values,
+        inputs: (&Values, Option<&ShownTurns>),
         send: impl FnOnce(Request) -> T,
     ) -> Result<T> {
         let mut request = Request::default();
@@ -209,7 +245,7 @@ impl Question {
         request: &mut Request,
         predictor: &Predictor,
         context: &Context,
-        inputs: &Values,
+        inputs: (&Values, Option<&ShownTurns>),
     ) -> Result<()> {
         let Question { prepared, able, correction, limit, .. } = self;
         let rendering = spans::render(prepared.adapter.name());
@@ -218,7 +254,7 @@ impl Question {
         request.params.max_tokens = limit.or(request.params.max_tokens);
         request.params.temperature = context.temperature().or(request.params.temperature);
         request.rollout = context.rollout();
-        prepared.sign(inputs, &mut request.extensions)
+        prepared.sign(inputs.0, &mut request.extensions)
     }
 }
 
@@ -287,7 +323,8 @@ impl Call<'_> {
 
     async fn attempt(&mut self, question: &Question, convert: Convert<'_>, keep: bool) -> Result<Outcome> {
         let Question { prepared, abort_early, .. } = question;
-        let Call { predictor, context, lm, inputs, .. } = *self;
+        let Call { predictor, context, lm, inputs, turns, .. } = *self;
+        let inputs = (inputs, turns);
         let received = match &mut self.watch {
             None => {
                 let answer = question.send(predictor, context, inputs, |request| lm.complete(request))?;

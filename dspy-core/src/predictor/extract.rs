@@ -40,6 +40,7 @@ impl Call<'_> {
             context: self.context,
             lm: &second.lm,
             inputs: &inputs,
+            turns: None,
             details: &mut details,
             watch: self.watch.as_deref_mut(),
             observed: self.observed,

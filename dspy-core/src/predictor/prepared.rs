@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use super::Predictor;
-use crate::adapter::{Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction};
+use crate::adapter::{
+    Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction, shows_turns_as_text,
+};
 use crate::error::Result;
 use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request, ToolSpec};
 use crate::recovery::Recovery;
 use crate::signature::{Demo, FieldError, SignatureSpec, Values};
+use crate::types::ShownTurns;
 use dspy_lm::internal::SignatureName;
+use serde_json::Value;
 
 /// An adapter applied to the part of a signature that a model sees in text.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) view: View,
+    /// The adapter and the signature that show the turns of histories, if they are others.
+    turns: Option<(Arc<dyn Adapter>, Arc<SignatureSpec>)>,
     preamble: Arc<[Message]>,
     signature: Arc<SignatureName>,
     /// The second step, for adapters that let models answer in prose.
@@ -41,6 +47,7 @@ impl Prepared {
         key: NativeKey,
     ) -> Self {
         let view = View::new(spec, key);
+        let turns = spec.turns().map(|turns| (adapter.clone(), turns.clone()));
         let adapter = if view.is_bare() { Arc::new(Bare) } else { adapter.clone() };
         let (told, native) = view.demos(&*adapter, demos);
         let mut preamble = adapter.preamble(Prompt { spec: &view.spec, demos: &told });
@@ -54,17 +61,41 @@ impl Prepared {
             SecondStep { predictor, lm: extraction.lm, input: extraction.input }
         });
         let signature = Arc::new(SignatureName(view.spec.name().into()));
-        Prepared { adapter, view, preamble: preamble.into(), signature, second }
+        Prepared { adapter, view, turns, preamble: preamble.into(), signature, second }
     }
 
-    pub(super) fn messages(&self, demos: &[Demo], inputs: &Values, correction: &[Message]) -> Vec<Message> {
+    /// Returns the messages of a request. `turns` are those of an agent, if they are not in the inputs.
+    pub(super) fn messages(
+        &self,
+        demos: &[Demo],
+        inputs: &Values,
+        turns: Option<&ShownTurns>,
+        correction: &[Message],
+    ) -> Vec<Message> {
+        let shown = turns.and_then(|turns| {
+            let field = self.view.shown_trajectory()?;
+            let as_text = shows_turns_as_text(&*self.adapter);
+            let text = turns.text().filter(|_| as_text).map(Value::String);
+            let mut shown = inputs.clone();
+            shown.insert(field.to_owned(), text.unwrap_or_else(|| turns.to_value()));
+            Some(shown)
+        });
+        let inputs = shown.as_ref().unwrap_or(inputs);
         let prompt = Prompt { spec: &self.view.spec, demos };
-        let history = self.adapter.history(prompt, inputs);
-        let mut messages = Vec::with_capacity(self.preamble.len() + history.len() + 1 + correction.len());
+        let history = match &self.turns {
+            Some((adapter, spec)) => adapter.history(Prompt { spec, demos }, inputs),
+            None => self.adapter.history(prompt, inputs),
+        };
+        let turns = match turns {
+            Some(turns) if shown.is_none() => turns.messages(),
+            _ => self.view.turns(inputs),
+        };
+        let count = self.preamble.len() + history.len() + 1 + turns.len() + correction.len();
+        let mut messages = Vec::with_capacity(count);
         messages.extend_from_slice(&self.preamble);
         messages.extend(history);
         messages.push(self.adapter.input(prompt, inputs));
-        messages.extend(self.view.turns(inputs));
+        messages.extend(turns);
         messages.extend_from_slice(correction);
         messages
     }
@@ -74,11 +105,11 @@ impl Prepared {
         &self,
         request: &mut Request,
         demos: &[Demo],
-        inputs: &Values,
+        (inputs, turns): (&Values, Option<&ShownTurns>),
         correction: &[Message],
         able: Capabilities,
     ) -> Result<(), FieldError> {
-        request.messages = self.messages(demos, inputs, correction);
+        request.messages = self.messages(demos, inputs, turns, correction);
         request.format = self.adapter.format(&self.view.spec, able);
         self.view.offer(inputs, request)
     }

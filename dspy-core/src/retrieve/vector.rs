@@ -6,6 +6,9 @@ use crate::lm::{BoxFuture, Embedder, LmError, LmErrorKind, Usage};
 
 /// A corpus in memory, searched by the cosine similarity of query and passage vectors.
 ///
+/// A search returns the nearest passages, however far they are: the score is from −1 to 1. Passages whose vectors are
+/// zero, as those of blank texts may be, are never found, and a query with such a vector finds nothing.
+///
 /// Every search scans all passages, which is fast enough for some hundred thousand of them; for more,
 /// implement [`Retriever`] over another index.
 ///
@@ -68,17 +71,15 @@ impl VectorIndex {
     }
 
     fn nearest(&self, query: &[f32], k: usize) -> Passages {
-        if self.dimensions == 0 {
+        let is_zero = |vector: &[f32]| vector.iter().all(|number| *number == 0.0);
+        if self.dimensions == 0 || is_zero(query) {
             return Passages::default();
         }
         let score = |vector: &[f32]| vector.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
-        let mut found: Vec<(f32, usize)> = self
-            .vectors
-            .chunks_exact(self.dimensions)
-            .map(score)
-            .zip(0..)
-            .filter(|(score, _)| *score > 0.0)
-            .collect();
+        let vectors = self.vectors.chunks_exact(self.dimensions).zip(0..);
+        // Vectors of length zero have no angle to any other.
+        let found = vectors.filter(|(vector, _)| !is_zero(vector));
+        let mut found: Vec<(f32, usize)> = found.map(|(vector, at)| (score(vector), at)).collect();
         // Passages with equal scores keep the order of the corpus.
         let better = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if k < found.len() {
@@ -101,9 +102,10 @@ fn uneven(embedder: &Embedder, expected: usize, found: usize) -> LmError {
 }
 
 fn normalize(vector: &mut [f32]) {
-    let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt();
+    // The squares of large and small numbers are no `f32`.
+    let length = vector.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|number| *number /= length);
+        vector.iter_mut().for_each(|number| *number = (f64::from(*number) / length) as f32);
     }
 }
 
@@ -126,6 +128,7 @@ impl Retriever for VectorIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lm::{EmbeddingModel, Embeddings};
 
     #[tokio::test]
     async fn the_best_come_first_and_equals_in_their_order() {
@@ -138,6 +141,37 @@ mod tests {
         assert!(index.search("lamp", 0).await.unwrap().0.is_empty());
         let whole = index.search("lamp", 9).await.unwrap().0;
         assert!(whole.iter().all(|passage| passage.index != 4), "an empty text is like nothing");
+    }
+
+    /// Vectors of this length in the plane; the texts are their angles in degrees.
+    struct Angles(f32);
+
+    impl EmbeddingModel for Angles {
+        fn id(&self) -> &'static str {
+            "angles"
+        }
+
+        fn embed<'a>(
+            &'a self,
+            texts: &'a [String],
+            _: Option<u32>,
+        ) -> BoxFuture<'a, std::result::Result<Embeddings, LmError>> {
+            let angles = texts.iter().map(|text| text.parse::<f32>().unwrap().to_radians());
+            let vectors = angles.map(|angle| vec![self.0 * angle.cos(), self.0 * angle.sin()]).collect();
+            Box::pin(async move { Ok(Embeddings::new(vectors)) })
+        }
+    }
+
+    #[tokio::test]
+    async fn the_angle_decides_at_any_length_and_up_to_the_opposite() {
+        for scale in [1.0, 3e30, 1e-30] {
+            let embedder = Embedder::custom(Angles(scale));
+            let index = VectorIndex::new(embedder, ["180", "95", "90", "10", "0"]).await.unwrap();
+            let found = index.search("0", 5).await.unwrap().0;
+            let order: Vec<&str> = found.iter().map(|passage| passage.text.as_str()).collect();
+            assert_eq!(order, ["0", "10", "90", "95", "180"], "{scale}");
+            assert!((found[4].score + 1.0).abs() < 1e-6);
+        }
     }
 
     #[tokio::test]

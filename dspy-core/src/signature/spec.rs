@@ -302,6 +302,8 @@ pub struct SignatureSpec {
     /// The function that runs the checks of all fields and of the whole signature, if it is known.
     enforce: Option<Enforce>,
     reply: Arc<ReplyKind>,
+    /// The signature that has the fields of the turns of histories, if it is another one.
+    turns: Option<Arc<SignatureSpec>>,
 }
 
 /// The object of all outputs, computed on first use.
@@ -340,7 +342,36 @@ impl SignatureSpec {
             checks: Arc::default(),
             enforce: None,
             reply: Arc::default(),
+            turns: None,
         }
+    }
+
+    /// Returns the signature with histories whose turns have the fields of `spec`. For the steps of a strategy, which
+    /// have other outputs than the signature of the user. Prompts show the turns as those of `spec`.
+    ///
+    /// ```
+    /// use dspy_core::predict::Predictor;
+    /// use dspy_core::signature::SignatureSpec;
+    /// use serde_json::json;
+    ///
+    /// let spec: SignatureSpec = "history: History, question -> answer".parse()?;
+    /// let step: SignatureSpec = "history: History, question -> query".parse()?;
+    /// let history = json!([{"question": "What do owls eat?", "answer": "Mice."}]);
+    /// let inputs = [("history".to_owned(), history), ("question".to_owned(), json!("And cats?"))];
+    /// let messages = Predictor::new(step.with_turns_of(&spec)).render(&inputs.into_iter().collect()).unwrap();
+    /// assert!(messages[2].text().starts_with("[[ ## answer ## ]]\nMice."));
+    /// # Ok::<(), dspy_core::signature::GrammarError>(())
+    /// ```
+    #[must_use]
+    pub fn with_turns_of(mut self, spec: &SignatureSpec) -> Self {
+        let has_turns = self.inputs().any(FieldSpec::is_history);
+        self.turns = has_turns.then(|| Arc::new(spec.clone()));
+        self
+    }
+
+    /// Returns the signature that has the fields of the turns of histories, if it is another one.
+    pub(crate) fn turns(&self) -> Option<&Arc<SignatureSpec>> {
+        self.turns.as_ref()
     }
 
     pub(crate) fn enforced_by(mut self, enforce: Enforce) -> Self {

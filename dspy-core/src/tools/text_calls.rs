@@ -32,8 +32,11 @@ const MOST: usize = 256;
 /// stands beside them.
 pub(crate) fn read(text: &str) -> Option<Vec<ToolCall>> {
     let text = without_fence(text.trim());
-    let calls =
-        if text.starts_with(['{', '[']) && !starts_wrapper(text) { exact(text) } else { wrapped(text) };
+    let calls = match text.chars().next() {
+        Some('{' | '[') if !starts_wrapper(text) => exact(text),
+        Some(mark @ ('-' | '*')) => listed(text, mark),
+        _ => wrapped(text),
+    };
     calls.filter(|calls| !calls.is_empty())
 }
 
@@ -156,6 +159,25 @@ fn exact(text: &str) -> Option<Vec<ToolCall>> {
         calls.extend(from_json(json.next()?.ok()?.0)?);
         rest = rest[json.byte_offset()..].trim_start();
         rest = rest.strip_prefix([',', ';']).unwrap_or(rest).trim_start();
+    }
+    rest.is_empty().then_some(calls)
+}
+
+/// Parses a list of calls in JSON, each behind the mark of an item at the start of a line.
+fn listed(text: &str, mark: char) -> Option<Vec<ToolCall>> {
+    let mut calls = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() && calls.len() < MOST {
+        let item = rest.strip_prefix(mark)?.strip_prefix([' ', '\t'])?.trim_start_matches([' ', '\t']);
+        let mut json = serde_json::Deserializer::from_str(item).into_iter::<Unique>();
+        let call = json.next()?.ok()?.0;
+        calls.extend(from_json(call).filter(|_| item.starts_with('{'))?);
+        let behind = item[json.byte_offset()..].trim_start_matches([' ', '\t', '\r']);
+        let behind = behind.strip_prefix(',').unwrap_or(behind).trim_start_matches([' ', '\t', '\r']);
+        if !behind.is_empty() && !behind.starts_with('\n') {
+            return None;
+        }
+        rest = behind.trim_start();
     }
     rest.is_empty().then_some(calls)
 }
@@ -323,6 +345,8 @@ mod tests {
             "<tool_call>\n<function=read>\n<parameter=path>\na\n</parameter>\n</function>\n</tool_call>"
                 .into(),
             "<function=read><parameter=path>a</parameter></function>".into(),
+            format!("- {CALL}"),
+            "* {\"name\": \"read\",\n   \"arguments\": {\"path\": \"a\"}}".into(),
         ] {
             assert_eq!(read(&text), Some(one.clone()), "{text}");
         }
@@ -332,6 +356,8 @@ mod tests {
             format!("<tool_call>{CALL}</tool_call>\n<tool_call>{CALL}</tool_call>"),
             format!("<tool_call>{CALL}\n{CALL}</tool_call>"),
             format!("<tool_call>{CALL}\n<tool_call>{CALL}"),
+            format!("- {CALL}\n- {CALL}"),
+            format!("- {CALL},\r\n\r\n- {CALL},\n"),
         ] {
             assert_eq!(read(&text).map(|calls| calls.len()), Some(2), "{text}");
         }
@@ -348,6 +374,15 @@ mod tests {
             format!("<tool_call>{CALL} is bad</tool_call>"),
             format!("`<tool_call>{CALL}</tool_call>`"),
             format!("[{CALL}, \"not that\"]"),
+            format!("- {CALL}\n- not that"),
+            format!("- {CALL} - {CALL}"),
+            format!("- {CALL} is bad"),
+            format!("- {CALL}\n{CALL}"),
+            format!("- {CALL}\n* {CALL}"),
+            format!("- [{CALL}]"),
+            format!("- [ ] {CALL}"),
+            format!("-{CALL}"),
+            format!("- `{CALL}`"),
             format!("```json\n{CALL}\n```\nNo.\n```json\n{CALL}\n```"),
         ] {
             assert_eq!(read(&text), None, "{text}");

@@ -55,12 +55,30 @@ pub struct Tool {
     run: Arc<Run>,
     /// Whether a call with these arguments has to be approved by a person first.
     needs_approval: Option<Arc<NeedsApproval>>,
-    /// Whether every call needs one.
-    always: bool,
-    /// Whether the tool is a program that pauses.
-    pauses: bool,
-    /// Whether a strategy that runs a program again runs the tool again.
-    always_runs: bool,
+    traits: Traits,
+}
+
+/// The properties of a tool that agents and strategies ask for.
+#[derive(Clone, Copy, Default)]
+struct Traits(u8);
+
+impl Traits {
+    /// Every call needs an approval.
+    const APPROVED: Self = Traits(1);
+    /// The tool is a program that pauses.
+    const PAUSES: Self = Traits(2);
+    /// A strategy that runs a program again runs the tool again.
+    const ALWAYS_RUNS: Self = Traits(4);
+    /// A second run with the same arguments changes nothing.
+    const REPEATABLE: Self = Traits(8);
+
+    fn with(self, one: Self, is: bool) -> Self {
+        if is { Traits(self.0 | one.0) } else { Traits(self.0 & !one.0) }
+    }
+
+    fn has(self, one: Self) -> bool {
+        self.0 & one.0 != 0
+    }
 }
 
 impl Tool {
@@ -170,9 +188,7 @@ impl Tool {
             plan: Arc::new(plan),
             run: Arc::new(run),
             needs_approval: None,
-            always: false,
-            pauses: false,
-            always_runs: false,
+            traits: Traits::default(),
         }
     }
 
@@ -180,7 +196,9 @@ impl Tool {
     /// [`ToolCalls::run`](super::ToolCalls::run) do not ask.
     #[must_use]
     pub fn with_approval(self) -> Self {
-        Tool { always: true, ..self.with_approval_if(|_| true) }
+        let mut tool = self.with_approval_if(|_| true);
+        tool.traits = tool.traits.with(Traits::APPROVED, true);
+        tool
     }
 
     /// Does the same as [`with_approval`](Self::with_approval) for calls with certain arguments only. The condition gets the
@@ -197,7 +215,7 @@ impl Tool {
     #[must_use]
     pub fn with_approval_if(mut self, needed: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Self {
         self.needs_approval = Some(Arc::new(needed));
-        self.always = false;
+        self.traits = self.traits.with(Traits::APPROVED, false);
         self
     }
 
@@ -217,14 +235,14 @@ impl Tool {
 
     /// Marks a tool that is a program, and nothing else, if the program pauses.
     pub(crate) fn pausing(mut self, pauses: bool) -> Self {
-        self.pauses = pauses;
+        self.traits = self.traits.with(Traits::PAUSES, pauses);
         self
     }
 
     /// Returns whether the tool is a program that [pauses](crate::program::Module::pauses).
     #[doc(hidden)]
     pub fn pauses(&self) -> bool {
-        self.pauses
+        self.traits.has(Traits::PAUSES)
     }
 
     /// Makes the tool run in every attempt of a strategy that repeats a part of a program and otherwise answers calls of
@@ -245,18 +263,31 @@ impl Tool {
     /// ```
     #[must_use]
     pub fn without_replay(mut self) -> Self {
-        self.always_runs = true;
+        self.traits = self.traits.with(Traits::ALWAYS_RUNS, true);
         self
     }
 
     /// Returns whether the tool runs in every attempt; see [`without_replay`](Self::without_replay).
     pub fn always_runs(&self) -> bool {
-        self.always_runs
+        self.traits.has(Traits::ALWAYS_RUNS)
+    }
+
+    /// Declares that a second run with the same arguments changes nothing, as for a search. An agent whose process ended
+    /// while such a call ran makes the call again when it is resumed; of others it is told that they may have run.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.traits = self.traits.with(Traits::REPEATABLE, true);
+        self
+    }
+
+    /// Returns whether a second run with the same arguments changes nothing; see [`repeatable`](Self::repeatable).
+    pub fn is_repeatable(&self) -> bool {
+        self.traits.has(Traits::REPEATABLE)
     }
 
     /// Returns whether every call has to be approved, whatever its arguments.
     pub fn always_needs_approval(&self) -> bool {
-        self.always
+        self.traits.has(Traits::APPROVED)
     }
 
     /// Returns the description of the tool for models.
@@ -330,7 +361,7 @@ impl Tool {
         caller: Option<Caller>,
     ) -> Result<ToolValue, ToolError> {
         let arguments = self.read(arguments)?;
-        CurrentCall::enter(&self.spec, caller, self.pauses, (self.run)(arguments, context)).await
+        CurrentCall::enter(&self.spec, caller, self.pauses(), (self.run)(arguments, context)).await
     }
 
     /// Returns the arguments that the function gets.

@@ -84,6 +84,7 @@ mod media;
 mod reasoning;
 mod schema;
 mod schema_walk;
+mod shown_turns;
 mod tool_calls;
 mod trajectory;
 
@@ -101,6 +102,8 @@ pub(crate) use media::{Captured, media_form, media_of, parts};
 pub use reasoning::Reasoning;
 pub(crate) use schema::{root_schema, schema_of_members};
 pub(crate) use schema_walk::{Place, mentions};
+#[doc(hidden)]
+pub use shown_turns::ShownTurns;
 pub use tool_calls::ToolCalls;
 pub(crate) use trajectory::calls_with_results;
 pub use trajectory::{Observation, Thought, Trajectory, Turn};

@@ -145,20 +145,35 @@ impl Trajectory {
 
     /// Returns the turns as messages, with native tool calls.
     pub(crate) fn messages(&self) -> Vec<Message> {
-        let mut messages = Vec::new();
-        if let Some(summary) = &self.summary {
-            messages.push(Message::user(format!("A summary of the earlier turns:\n{summary}")));
-        }
-        for turn in &self.turns {
-            let results = turn.results_by_id();
-            messages.extend(calls_with_results(&turn.thought, &turn.calls, turn.opaque.as_ref(), |id| {
-                results.get(id).map(|result| result.to_message())
-            }));
-            if let Some(note) = &turn.note {
-                messages.push(Message::user(note.as_str()));
-            }
-        }
+        let mut messages: Vec<_> = self.summary.as_deref().map(summary_message).into_iter().collect();
+        self.turns.iter().for_each(|turn| turn.push_messages(&mut messages));
         messages
+    }
+}
+
+/// Returns the message with a summary of earlier turns.
+pub(super) fn summary_message(summary: &str) -> Message {
+    Message::user(format!("A summary of the earlier turns:\n{summary}"))
+}
+
+impl Turn {
+    /// Appends the turn as messages, with native tool calls.
+    pub(super) fn push_messages(&self, messages: &mut Vec<Message>) {
+        let results = self.results_by_id();
+        messages.extend(calls_with_results(&self.thought, &self.calls, self.opaque.as_ref(), |id| {
+            results.get(id).map(|result| result.to_message())
+        }));
+        if let Some(note) = &self.note {
+            messages.push(Message::user(note.as_str()));
+        }
+    }
+
+    /// Returns the turn as a model reads it outside of messages, without the line with its number.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let mut out = Pieces::default();
+        out.turn(self);
+        out.end_text();
+        out.parts
     }
 }
 
@@ -187,34 +202,32 @@ pub(crate) fn calls_with_results(
     std::iter::once(said).chain(results).collect()
 }
 
+/// The line above a summary.
+pub(super) const SUMMARY: &str = "Summary of the earlier turns:\n";
+
 impl Trajectory {
+    /// The text of a log without turns.
+    pub(super) const EMPTY: &str = "(nothing yet)";
+
+    /// Appends the line with the number of a turn.
+    pub(super) fn push_number(out: &mut String, index: usize) {
+        out.push_str(if index > 0 { "\n\nTurn " } else { "Turn " });
+        out.push_str(&(index + 1).to_string());
+    }
+
     /// Returns the turns as a model reads them outside of messages: the thought, then each call with its result below
     /// it. Media are parts of their own.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let mut out = Pieces::default();
         if let Some(summary) = &self.summary {
-            out.text.push_str(&format!("Summary of the earlier turns:\n{summary}\n\n"));
+            out.text.push_str(&format!("{SUMMARY}{summary}\n\n"));
         }
         for (index, turn) in self.turns.iter().enumerate() {
-            out.text.push_str(&format!("{}Turn {}", if index > 0 { "\n\n" } else { "" }, index + 1));
-            if !turn.thought.is_empty() {
-                out.line(&turn.thought);
-            }
-            let results = turn.results_by_id();
-            for call in &turn.calls {
-                out.line(&format!("{} {}\n-> ", call.name, call.arguments));
-                match call.id.as_deref().and_then(|id| results.get(id).copied()) {
-                    Some(result) => out.result(result),
-                    None => out.text.push_str(NOT_RUN),
-                }
-            }
-            if let Some(note) = &turn.note {
-                out.line(&format!("({note})"));
-            }
-            out.text.truncate(out.text.trim_end().len());
+            Self::push_number(&mut out.text, index);
+            out.turn(turn);
         }
         if self.turns.is_empty() && self.summary.is_none() {
-            out.text.push_str("(nothing yet)");
+            out.text.push_str(Self::EMPTY);
         }
         out.end_text();
         out.parts
@@ -229,6 +242,24 @@ struct Pieces {
 }
 
 impl Pieces {
+    fn turn(&mut self, turn: &Turn) {
+        if !turn.thought.is_empty() {
+            self.line(&turn.thought);
+        }
+        let results = turn.results_by_id();
+        for call in &turn.calls {
+            self.line(&format!("{} {}\n-> ", call.name, call.arguments));
+            match call.id.as_deref().and_then(|id| results.get(id).copied()) {
+                Some(result) => self.result(result),
+                None => self.text.push_str(NOT_RUN),
+            }
+        }
+        if let Some(note) = &turn.note {
+            self.line(&format!("({note})"));
+        }
+        self.text.truncate(self.text.trim_end().len());
+    }
+
     fn line(&mut self, text: &str) {
         self.text.push('\n');
         self.text.push_str(text);

@@ -103,6 +103,9 @@ struct State<P> {
     run: u64,
     compared: usize,
     spent: Usage,
+    /// The number of updates in a row that have failed, and of runs that wait before `learn` tries the next one.
+    failed: u32,
+    least: usize,
 }
 
 /// A finished run, by the path of the predictor: the items that it has used and its calls.
@@ -176,6 +179,8 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             run: 0,
             compared: 0,
             spent: Usage::default(),
+            failed: 0,
+            least: settings.batch,
         };
         let (data, state) = (Data::new(rows), Mutex::new(state));
         let updating = tokio::sync::Mutex::default();
@@ -188,12 +193,14 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
     /// feedback soon after the run.
     ///
     /// # Errors
-    /// If the score is not a number, the trace has no call of a predictor with a playbook, the proposer or the model
-    /// cannot be reached, or the metric fails on every row. The run is kept in the last two cases; the next one tries
-    /// again.
+    /// If the score is not a number, feedback is for a path that no predictor has, the trace has no call of a predictor with a playbook, the proposer or the model
+    /// cannot be reached, or the metric fails on every row. The runs are kept in the last two cases, and tried again when a
+    /// further batch is complete, after another failure when two are, then four, and so on. [`update`](Self::update) tries
+    /// at once.
     pub async fn learn(&self, trace: Trace, feedback: impl Into<Feedback>) -> Result<Learned, OptimizeError> {
         self.keep(&trace, &feedback.into())?;
-        self.update_from(self.settings.batch).await
+        let least = self.state.lock_any().least;
+        self.update_from(least).await
     }
 
     /// Changes the playbooks by the runs that wait, although they are no whole batch.
@@ -210,6 +217,11 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             return Err(OptimizeError::Option { option: "score", value, expected });
         }
         let mut state = self.state.lock_any();
+        let known = state.program.named_predictors();
+        let unknown = |path: &&String| known.iter().all(|(known, _)| known != *path);
+        if let Some(value) = feedback.predictors.keys().find(unknown).cloned() {
+            return Err(OptimizeError::Option { option: "feedback", value, expected: "paths of predictors" });
+        }
         let mut calls = BTreeMap::new();
         for path in &self.paths {
             let own = trace.steps.iter().filter(|step| step.predictor == *path);
@@ -233,7 +245,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         let number = state.run;
         state.run += 1;
         state.waiting.push_back((number, Waiting { right, calls }));
-        while state.waiting.len() > self.settings.batch.saturating_mul(MOST_BATCHES).max(MOST_RUNS) {
+        while state.waiting.len() > self.most_waiting() {
             state.waiting.pop_front();
         }
         Ok(())
@@ -276,8 +288,24 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             Err(Stop::Budget(limit)) => Ok(Learned::OutOfBudget(limit)),
             // It runs no search whose start could leave no headroom.
             Err(Stop::NoHeadroom | Stop::ConstantMetric) => Ok(Learned::Unchanged { notes: Vec::new() }),
-            Err(Stop::Error(error)) => Err(*error),
+            Err(Stop::Error(error)) => {
+                self.postpone();
+                Err(*error)
+            }
         }
+    }
+
+    /// Lets `learn` wait for more runs before the next update, as this one has failed and its cost would be paid again.
+    fn postpone(&self) {
+        let mut state = self.state.lock_any();
+        let more = self.settings.batch.saturating_mul(1 << state.failed.min(16));
+        state.failed = state.failed.saturating_add(1);
+        // No more runs than this can wait.
+        state.least = state.waiting.len().saturating_add(more).min(self.most_waiting());
+    }
+
+    fn most_waiting(&self) -> usize {
+        self.settings.batch.saturating_mul(MOST_BATCHES).max(MOST_RUNS)
     }
 
     /// Finds the lessons of a batch, and compares the program with changed playbooks with the present one.
@@ -339,6 +367,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         if state.current != base.version {
             return Learned::Overtaken;
         }
+        (state.failed, state.least) = (0, self.settings.batch);
         let last = base.runs.last().map_or(0, |(number, _)| *number);
         state.waiting.retain(|(number, _)| *number > last);
         match change {

@@ -98,7 +98,8 @@ impl Bootstrap<'_> {
     ) -> Result<(Vec<RowResult>, Option<Limit>), Stop> {
         let wanted = self.settings.max_bootstrapped_demos;
         study.part("bootstrap", self.scope, wanted);
-        let mut rows = self.order.iter().filter_map(|index| study.train().get(*index));
+        let rows = self.order.iter().filter_map(|index| study.train().get(*index));
+        let mut rows = rows.take(self.settings.most_rows);
         let mut results: Vec<Option<RowResult>> = Vec::new();
         let mut running = FuturesUnordered::new();
         let (mut successes, mut stopped) = (0, None);

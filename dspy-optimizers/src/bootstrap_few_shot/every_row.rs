@@ -28,23 +28,14 @@ pub(crate) struct RowRuns {
 
 impl EveryRow {
     /// Runs the teacher on each row, and again on rows on which it has failed, up to the set number of rounds. It does
-    /// not see demonstrations about the row. `scope` names the runs in the journal.
+    /// not see demonstrations about the row; one that is blind for them leaves them out by itself.
+    /// `scope` names the runs in the journal.
     pub(crate) async fn run<P: Program, E: ExampleFor<P>>(
         study: &Study<'_, P, E>,
         settings: &Settings,
         scope: &str,
         teacher: &P,
-    ) -> Result<Self, Stop> {
-        Self::run_as(study, settings, scope, teacher, without).await
-    }
-
-    /// Does the same as [`run`](Self::run), on each row with the program that `own` returns, or else with the teacher.
-    pub(crate) async fn run_as<P: Program, E: ExampleFor<P>>(
-        study: &Study<'_, P, E>,
-        settings: &Settings,
-        scope: &str,
-        teacher: &P,
-        own: impl Fn(&P, &Values) -> Option<P>,
+        is_blind: bool,
     ) -> Result<Self, Stop> {
         let train = study.train();
         let mut runs: Vec<Vec<Rollout>> = train.iter().map(|_| Vec::new()).collect();
@@ -63,8 +54,9 @@ impl EveryRow {
             let open: Vec<usize> = (0..train.len()).filter(open).collect();
             study.part("bootstrap", &format!("{scope}, round {}", round + 1), open.len());
             let keep = |outcome: &Outcome| settings.accepts(outcome);
-            let owns: Vec<Option<P>> = open.iter().map(|at| own(&teacher, train.get(*at)?.values)).collect();
-            let tasks = open.iter().zip(&owns).filter_map(|(at, own)| {
+            let own = |at: &usize| without(&teacher, train.get(*at).filter(|_| !is_blind)?.values);
+            let own: Vec<Option<P>> = open.iter().map(own).collect();
+            let tasks = open.iter().zip(&own).filter_map(|(at, own)| {
                 let task = Task::new(scope, own.as_ref().unwrap_or(&teacher), train.get(*at)?);
                 let task = task.traced_if(&keep);
                 Some(if round == 0 { task } else { task.sample(round as u64) })

@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) max_labeled_demos: usize,
     pub(crate) max_rounds: usize,
     pub(crate) teacher_lm: Option<Lm>,
+    /// The largest number of rows that are tried.
+    pub(crate) most_rows: usize,
 }
 
 impl Default for Settings {
@@ -26,6 +28,7 @@ impl Default for Settings {
             max_labeled_demos: 16,
             max_rounds: 1,
             teacher_lm: None,
+            most_rows: usize::MAX,
         }
     }
 }

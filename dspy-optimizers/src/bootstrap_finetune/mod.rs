@@ -177,7 +177,8 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         if let Some(lm) = &self.settings.teacher_lm {
             teacher.set_lm(lm.clone());
         }
-        let EveryRow { rows, stopped } = EveryRow::run(study, &self.settings, "teacher", &teacher).await?;
+        let EveryRow { rows, stopped } =
+            EveryRow::run(study, &self.settings, "teacher", &teacher, false).await?;
         study.sync()?;
         if let Some(limit) = stopped {
             // A job costs more than what is left, and more rows would have been better.

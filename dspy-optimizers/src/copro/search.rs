@@ -24,8 +24,15 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     holds: Candidate,
     /// The score of the program with them on the whole valset, if it is known.
     score: Option<f64>,
-    /// The trials of the programs that were compared, by their scope.
-    trials: BTreeMap<String, usize>,
+    /// The programs that were compared, by their scope.
+    known: BTreeMap<String, Known>,
+}
+
+/// A program that was compared.
+struct Known {
+    trial: usize,
+    /// The score on the whole valset, if it has run on all of it.
+    score: Option<f64>,
 }
 
 /// A predictor with its instructions.
@@ -40,7 +47,8 @@ struct Coordinate {
 struct Tried {
     text: String,
     label: String,
-    /// The score in the last comparison.
+    /// The score under the present instructions of the other predictors: that on the whole valset if it is known,
+    /// otherwise an estimate.
     score: Option<f64>,
     dropped: bool,
     /// The cost of the proposals that it is the first of, until a trial has it.
@@ -60,7 +68,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             Coordinate { path, texts: vec![original], present: 0 }
         };
         let coordinates = study.program().named_predictors().into_iter().map(coordinate).collect();
-        Search { study, settings, coordinates, holds: Candidate::new(), score: None, trials: BTreeMap::new() }
+        Search { study, settings, coordinates, holds: Candidate::new(), score: None, known: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
@@ -71,8 +79,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let scores = study.evaluate(&scope, program, study.val()).await?;
         let trial = study.record(Trial::new(ORIGINAL, program).scored(&scores), program.clone());
         study.check_headroom(&scores)?;
-        self.trials.insert(scope, trial);
         let score = scores.mean;
+        self.known.insert(scope, Known { trial, score: Some(score) });
         self.score = Some(score);
         self.coordinates.iter_mut().for_each(|coordinate| coordinate.texts[0].score = Some(score));
         // With a limited budget, the number of instructions of a predictor depends on what the turns before have left.
@@ -157,7 +165,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         };
         let needs = |count: usize| Needs { calls: count, runs: (count + again) * block };
         let afforded = study.affordable(name, wanted, needs)?;
-        if afforded.count == 0 && self.trials.len() == 1 {
+        if afforded.count == 0 && self.known.len() == 1 {
             study.warn_unaffordable(&self.settings.race, rows);
         }
         study.note_afforded(&format!("new instructions of `{}`", coordinate.path), wanted, afforded);
@@ -208,20 +216,22 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let raced = self.study.race(&self.settings.race, &contestants, val).await?;
         self.study.warn_uncompared(&raced, &self.settings.race, val.len(), "`Copro::breadth`");
 
-        let scores = comparable(&raced);
-        let texts = &mut self.coordinates[place].texts;
-        let mut trials = Vec::new();
+        let estimates = comparable(&raced);
+        let (mut trials, mut scores) = (Vec::new(), Vec::new());
         for (index, Contestant { scope, program, .. }) in contestants.into_iter().enumerate() {
-            let (tried, standing) = (&mut texts[compared[index]], &raced.standings[index]);
-            tried.score = scores[index].or(tried.score);
-            tried.dropped = standing.dropped.is_some();
+            let (tried, standing) =
+                (&mut self.coordinates[place].texts[compared[index]], &raced.standings[index]);
             let study = self.study;
-            let trial = *self.trials.entry(scope).or_insert_with(|| {
+            let known = self.known.entry(scope).or_insert_with(|| {
                 let mut trial = raced.scored(index, Trial::new(tried.label.as_str(), &program), val.len());
                 trial.usage += std::mem::take(&mut tried.usage);
-                study.record(trial, program)
+                Known { trial: study.record(trial, program), score: None }
             });
-            trials.push(trial);
+            known.score = known.score.or(standing.mean.filter(|_| standing.items.len() == val.len()));
+            tried.score = known.score.or(estimates[index]).or(tried.score);
+            tried.dropped = standing.dropped.is_some();
+            trials.push(known.trial);
+            scores.push(tried.score);
         }
         // The first contestant has the present instruction.
         if let Some(winner) = raced.winner_over(0, self.score, val.len()) {
@@ -231,12 +241,25 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             coordinate.present = compared[winner];
             self.holds.set(component, coordinate.texts[coordinate.present].text.as_str());
             self.study.choose(trials[winner]);
+            if let Some((after, before)) = scores[winner].zip(scores[0]) {
+                let others = self.coordinates.iter_mut().enumerate().filter(|(other, _)| *other != place);
+                others.for_each(|(_, coordinate)| coordinate.shift(after, before));
+            }
         }
         Ok(raced.stopped.map(Stopped::Budget))
     }
 }
 
 impl Coordinate {
+    /// Adapts the scores to a program with another instruction of another predictor, which has one score instead of
+    /// another. The difference of each instruction to the present one is assumed to be as before.
+    fn shift(&mut self, after: f64, before: f64) {
+        for (at, tried) in self.texts.iter_mut().enumerate() {
+            let shifted = tried.score.map(|score| score + after - before);
+            tried.score = if at == self.present { Some(after) } else { shifted };
+        }
+    }
+
     /// Returns the best instructions with their scores, the best one last.
     fn history(&self, most: usize) -> Vec<ScoredText> {
         let scored = |tried: &Tried| Some(ScoredText { text: tried.text.clone(), score: tried.score? });

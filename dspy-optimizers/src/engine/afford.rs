@@ -99,6 +99,12 @@ impl<P: Program, E> Study<'_, P, E> {
     /// Returns the part of the remaining budget that a nested study of this name may spend, so that this many runs are
     /// left after it. It is written to the journal; with a larger budget of a resumed run it may be more.
     pub(crate) fn all_but(&self, name: &str, runs: usize) -> Result<Budget, Stop> {
+        self.share(name, runs, 1)
+    }
+
+    /// Returns an equal part of what [`all_but`](Self::all_but) returns, for the first of this many nested studies that
+    /// are left.
+    pub(crate) fn share(&self, name: &str, runs: usize, studies: usize) -> Result<Budget, Stop> {
         let nested = self.effect_name(name);
         let name = format!("{nested}/budget");
         let recorded: Option<[Option<f64>; 3]> = self.journal.done(&name)?;
@@ -107,7 +113,7 @@ impl<P: Program, E> Study<'_, P, E> {
         // What a resumed study has spent already is a part of its budget.
         let spent: Usage = self.journal.total(&format!("{nested}/")).usage();
         let spent = [spent.requests as f64, spent.total_tokens() as f64, spent.cost_usd.unwrap_or_default()];
-        let limits = [0, 1, 2].map(|at| limits[at].map(|left| left + spent[at]));
+        let limits = [0, 1, 2].map(|at| limits[at].map(|left| (left + spent[at]) / studies.max(1) as f64));
         let larger = |at: usize| match recorded.map(|recorded| recorded[at]) {
             Some(before) => before.zip(limits[at]).map(|(before, now)| before.max(now)),
             None => limits[at],

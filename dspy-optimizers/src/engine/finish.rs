@@ -98,7 +98,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 (trials.len().saturating_sub(1), self.program)
             }
         };
-        warnings.extend(trials.get(best).and_then(partly_scored));
+        warnings.extend(trials.get(best).and_then(|best| partly_scored(best, stopped)));
         warnings.extend(trials.get(best).and_then(failed_rows));
         let original = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
         let gain = original
@@ -154,13 +154,17 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 }
 
 /// Returns a warning if the result of a search was scored on a part of the rows.
-fn partly_scored(trial: &Trial) -> Option<String> {
+fn partly_scored(trial: &Trial, stopped: Stopped) -> Option<String> {
     let PartialScore { rows, of, .. } = trial.partial?;
-    Some(format!(
-        "the result rests on {rows} of {}: the budget ended the comparison before the other rows; raise the budget, or \
-         compare on fewer rows",
-        counted(of, "row")
-    ))
+    let reason = match stopped {
+        Stopped::Budget(_) => {
+            "the budget ended the comparison before the other rows; raise the budget, or compare on fewer rows"
+        }
+        _ => {
+            "the race was decided before the other rows; for a score on all of them, leave `Race::to_the_end` on"
+        }
+    };
+    Some(format!("the result rests on {rows} of {}: {reason}", counted(of, "row")))
 }
 
 /// Writes the files of a report. The result of a study is not lost if that fails: the report has a warning.

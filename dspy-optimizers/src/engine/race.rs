@@ -107,7 +107,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     }
 
     /// Returns the number of rows that a contestant has not run on.
-    fn missing(&self, contestant: &Contestant<P>, rows: &Rows<'_, E>) -> usize {
+    pub(crate) fn missing(&self, contestant: &Contestant<P>, rows: &Rows<'_, E>) -> usize {
         let Contestant { scope, program, .. } = contestant;
         rows.iter().filter(|row| !self.knows(&Task::new(scope, program, *row))).count()
     }

@@ -4,13 +4,15 @@ mod optimizer;
 mod reducer;
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 
 use dspy_base::digest::Digest;
+use dspy_core::lm::BoxFuture;
 use dspy_core::predict::Prediction;
 use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut};
 use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result, Seed};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde::Serialize;
 
 pub use self::optimizer::EnsembleOptimizer;
@@ -191,11 +193,22 @@ where
         if members.is_empty() {
             return Err(OptimizeError::Empty { set: "ensemble" }.into());
         }
-        let calls: Vec<_> = members.into_iter().map(|program| program.call(input.clone())).collect();
+        let calls: Vec<_> = members.into_iter().map(|program| guarded(program, input.clone())).collect();
         // All calls end before their results are looked at, so no paid call is dropped.
         let answers: Vec<_> = stream::iter(calls).buffered(self.concurrency).collect().await;
         self.reducer.reduce(usable(answers)?)
     }
+}
+
+/// Calls a member; a panic becomes an error.
+fn guarded<P: Module>(program: &P, input: P::Input) -> BoxFuture<'_, Result<Prediction<P::Output>>> {
+    let call = AssertUnwindSafe(program.call(input)).catch_unwind();
+    Box::pin(call.map(|answer| {
+        answer.unwrap_or_else(|panic| {
+            let message = dspy_base::panics::message(&*panic).unwrap_or("without a message");
+            Err(Error::other(format!("a member of the ensemble panicked: {message}")))
+        })
+    }))
 }
 
 /// Returns the predictions without failures.

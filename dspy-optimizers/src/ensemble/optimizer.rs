@@ -12,11 +12,11 @@ use super::Ensemble;
 use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::counts::counted;
 use crate::data::{Data, IntoData};
-use crate::engine::{ExampleFor, Program, Splits, Stop, Study, guarded, inherit};
+use crate::engine::{ExampleFor, Needs, Program, Splits, Stop, Study, guarded, inherit};
 use crate::estimate::{Cost, Estimate, Sizes, Span};
 use crate::options::{Options, option_setters};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
-use crate::{BoxOptimizer, Budget, OptimizeError, Optimized, Optimizer};
+use crate::{BoxOptimizer, OptimizeError, Optimized, Optimizer};
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score, SharedMetric};
 
@@ -24,8 +24,12 @@ use dspy_core::evaluate::{Judged, Metric, Score, SharedMetric};
 /// the trainset in another order, so that members which are equal at the start become different.
 ///
 /// The ensemble is scored on the valset before and after; the better one is the result, the former in case of
-/// a tie. Without a valset that is the trainset, and the inner optimizers have no valset either. If the budget is exhausted before, the result has the members that are optimized so far. A
+/// a tie. Without a valset that is the trainset, and the inner optimizers have no valset either. A
 /// [teacher](Data::teacher) must have as many members as the ensemble.
+///
+/// Of the calls, tokens and US dollars of a [budget](Self::budget), each member may spend an equal part of what is
+/// left, after the second score is reserved. If the optimized members have no score all the same, the result has the
+/// members that were given.
 ///
 /// Cost: the cost of the inner optimizer for each member, and twice the size of the valset in runs of the
 /// ensemble.
@@ -196,7 +200,7 @@ where
         let scores = study.evaluate(&study.scope_of(given), given, study.val()).await?;
         study.record(Trial::new(ORIGINAL, given).scored(&scores), given.clone());
         study.check_headroom(&scores)?;
-        let (mut members, mut notes, mut stopped) = (Vec::new(), Vec::new(), None);
+        let (mut members, mut notes, mut short) = (Vec::new(), Vec::new(), None);
         for (index, member) in given.programs.iter().enumerate() {
             let seed = study.seed().branch("member").index(index as u64);
             let data = Data {
@@ -208,35 +212,48 @@ where
             };
             let optimizer = (self.inner)(seed.value());
             let work = optimizer.compile(member.clone(), data);
-            let made = study.nested(&format!("member-{index}"), Budget::UNLIMITED, work).await?;
+            // The members are worth nothing without the score of the ensemble after them.
+            let (name, rows) = (format!("member-{index}"), study.val().len());
+            study.check_affordable(&name, Needs { calls: 0, runs: rows }, rows)?;
+            let part = study.share(&name, rows, given.programs.len() - index)?;
+            let (made, limit) = study.nested_within(&name, part, work).await;
+            let made = made?;
+            short = short.or(limit);
             let score =
                 made.report().score().map_or_else(String::new, |score| format!(": {}", percent(score)));
-            notes.push(format!("member {index}{score}"));
+            let stopped = made.report().stopped;
+            let ended = match stopped {
+                Stopped::Budget(_) => format!(", {stopped}"),
+                _ => String::new(),
+            };
+            notes.push(format!("member {index}{score}{ended}"));
             for warning in &made.report().warnings {
                 study.warn(format!("member {index}: {warning}"));
             }
-            match made.report().stopped {
-                Stopped::Budget(limit) => stopped = Some(limit),
-                Stopped::ConstantMetric => return Err(Stop::ConstantMetric),
-                _ => {}
+            if stopped == Stopped::ConstantMetric {
+                return Err(Stop::ConstantMetric);
             }
             members.push(made.into_program());
         }
         let ensemble = given.with_programs(members);
         study.phase("the optimized members", study.val().len());
-        let trial = Trial { notes, ..Trial::new("optimized members", &ensemble) };
         match study.evaluate(&study.scope_of(&ensemble), &ensemble, study.val()).await {
             Ok(scores) => {
+                let trial = Trial { notes, ..Trial::new("optimized members", &ensemble) };
                 study.record(trial.scored(&scores), ensemble);
-                Ok(stopped.map_or(Stopped::Finished, Stopped::Budget))
             }
-            Err(Stop::Budget(limit)) => {
-                let trial = study.record(trial, ensemble);
-                study.choose(trial);
-                Ok(Stopped::Budget(limit))
+            Err(stop) => {
+                if let Stop::Budget(_) = stop {
+                    study.warn(
+                        "the budget ended before the optimized members had a score, so the result has the members \
+                         that were given; raise it",
+                    );
+                }
+                return Err(stop);
             }
-            Err(stop) => Err(stop),
         }
+        // A member that its own budget has ended says so in its note.
+        Ok(study.exhausted().or(short).map_or(Stopped::Finished, Stopped::Budget))
     }
 }
 

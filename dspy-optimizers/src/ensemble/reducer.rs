@@ -8,6 +8,8 @@ use dspy_core::predict::Prediction;
 use dspy_core::{Error, Result};
 use serde::Serialize;
 
+use crate::report::mean_of;
+
 /// A function that makes one prediction of those of several programs. Clones share it.
 ///
 /// The predictions are in the order of the programs, and there is at least one. The usage of the result is
@@ -77,7 +79,7 @@ impl<O: 'static> Reducer<O> {
             if numbers.is_empty() {
                 return Ok(first);
             }
-            let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+            let mean = mean_of(&numbers);
             Ok(first.map(|mut output| {
                 set(&mut output, mean);
                 output

@@ -54,6 +54,13 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// Runs the search in the noisy mode.
     pub(super) async fn run_noisy(&mut self, noisy: Noisy) -> Result<Stopped, Halt> {
         let seed = self.seed_draft();
+        self.study.part("search", &seed.label, self.study.val().len());
+        let scores = self.score(&seed, false).await?;
+        let original = self.study.record(self.trial(&seed).scored(&scores), seed.program.clone());
+        self.study.check_program()?;
+        if self.settings.skip_perfect {
+            self.study.check_headroom(&scores)?;
+        }
         let words = self.words(&seed);
         let mut memory = vec![Held { draft: seed, scores: Sums::default(), next: 0, words }];
         let explored = self.explore(noisy, &mut memory).await;
@@ -65,11 +72,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         if let Some(limit) = stopped {
             // There is nothing left to score the finalists with, so only a clearly better mean so far will do.
             let best = clearly_best(&memory);
-            let trials = self.record_all(memory, &BTreeMap::new());
+            let trials = self.record_all(original, memory, &BTreeMap::new());
             self.study.choose(trials[best]);
             return Err(Stop::Budget(limit).into());
         }
-        let stopped = self.finals(noisy, memory).await?;
+        let stopped = self.finals(noisy, original, memory).await?;
         Ok(stopped)
     }
 
@@ -79,8 +86,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         for step in 0.. {
             let rows = self.study.train().select(self.minibatches.next());
             let chosen = choose(memory, noisy);
-            // The original program and the finalists that there can be after this step.
-            let finalists = noisy.explored.min(memory.len() - 1 + chosen.len()) + 1;
+            // The finalists that there can be after this step. The original program has run on the valset.
+            let finalists = noisy.explored.min(memory.len() - 1 + chosen.len());
             let most = finalists * self.study.val().len() + 2 * chosen.len() * rows.len();
             let again: Vec<(String, P)> = chosen
                 .iter()
@@ -180,8 +187,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(())
     }
 
-    /// Scores the original program and the best candidates on the valset, and records all candidates.
-    async fn finals(&mut self, noisy: Noisy, memory: Vec<Held<P>>) -> Result<Stopped, Halt> {
+    /// Compares the best candidates with the original program on the valset, and records all of them.
+    async fn finals(&mut self, noisy: Noisy, original: usize, memory: Vec<Held<P>>) -> Result<Stopped, Halt> {
         let mut finalists: Vec<usize> = by_key(&memory, Held::mean);
         finalists.retain(|at| *at != 0);
         finalists.truncate(noisy.explored);
@@ -198,21 +205,22 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         };
         let raced = self.study.race(&race, &contestants, val).await?;
         let standings = finalists.iter().copied().zip(&raced.standings).collect();
-        let trials = self.record_all(memory, &standings);
+        let trials = self.record_all(original, memory, &standings);
         // The original program is the first one.
         let winner = raced.winner_over(0, None, val.len()).unwrap_or_default();
         self.study.choose(trials[finalists[winner]]);
         Ok(raced.stopped.map_or(Stopped::Finished, Stopped::Budget))
     }
 
-    /// Records all candidates as trials, and returns their indices.
+    /// Records all candidates but the original one, which is recorded already, and returns the indices of all.
     fn record_all(
         &self,
+        original: usize,
         memory: Vec<Held<P>>,
         standings: &BTreeMap<usize, &crate::engine::Standing>,
     ) -> Vec<usize> {
-        let mut trials: Vec<usize> = Vec::with_capacity(memory.len());
-        for (at, held) in memory.into_iter().enumerate() {
+        let mut trials: Vec<usize> = vec![original];
+        for (at, held) in memory.into_iter().enumerate().skip(1) {
             let (mean, count) = (held.mean(), held.scores.count);
             let Draft { label, program, parents, usage, .. } = held.draft;
             let mut trial = crate::report::Trial::new(label, &program);

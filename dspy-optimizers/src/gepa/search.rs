@@ -284,7 +284,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     /// Scores a candidate on the whole valset.
-    async fn score(&mut self, draft: &Draft<P>, first: bool) -> Result<Scores, Halt> {
+    pub(super) async fn score(&mut self, draft: &Draft<P>, first: bool) -> Result<Scores, Halt> {
         let val = self.study.val();
         // The original program is the one that most often runs on minibatches, with a trace. If they are of the same
         // rows, these runs serve both.

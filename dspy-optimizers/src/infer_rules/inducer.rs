@@ -84,9 +84,42 @@ fn exceeds_window(error: &dspy_core::Error) -> bool {
     error.as_lm().is_some_and(|error| error.kind == LmErrorKind::ContextWindow)
 }
 
-/// Returns the first rules of a reply, at most `most`.
+/// Returns the first rules of a reply, at most `most`, with the headings above them.
 fn rules(reply: &str, most: usize) -> Option<String> {
     let reply = clean(reply, LONGEST)?;
-    let lines: Vec<&str> = reply.lines().filter(|line| !line.trim().is_empty()).take(most).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let (mut lines, mut until, mut count) = (Vec::new(), 0, 0);
+    for line in reply.lines().filter(|line| !line.trim().is_empty()) {
+        if count == most {
+            break;
+        }
+        lines.push(line);
+        if !is_heading(line) {
+            count += 1;
+            until = lines.len();
+        }
+    }
+    (count > 0).then(|| lines[..until].join("\n"))
+}
+
+/// Returns whether a line is a heading or introduces the lines below it, so that it is no rule by itself.
+fn is_heading(line: &str) -> bool {
+    let line = line.trim();
+    line.starts_with('#') || line.trim_end_matches('*').ends_with(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_are_no_rules() {
+        let reply = "## Rules\n\nFor animals:\n1. A cow says moo.\n2. A cat says meow.\n**For birds:**\n3. An owl hoots.";
+        let first = |most| rules(reply, most);
+        assert_eq!(first(1).as_deref(), Some("## Rules\nFor animals:\n1. A cow says moo."));
+        let two = "## Rules\nFor animals:\n1. A cow says moo.\n2. A cat says meow.";
+        assert_eq!(first(2).as_deref(), Some(two), "no heading without a rule below it");
+        assert_eq!(first(3).map(|rules| rules.lines().count()), Some(6));
+        assert_eq!(rules("# Rules\nHere they are:", 5), None);
+        assert_eq!(rules(" \n", 5), None);
+    }
 }

@@ -78,6 +78,8 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
             }
         }
         let in_report = all.len();
+        // Without new demonstrations, the program keeps its own.
+        let base = if all.len() > 1 { &made.program } else { study.program() };
 
         let learners = learners(&made.program, &train);
         let block = self.rules.race.first_block(val.len());
@@ -91,8 +93,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         }
         study.part("propose", "rules", afforded.count);
         let candidates = 0..afforded.count;
-        let candidates: Vec<_> =
-            candidates.map(|number| self.candidate(number, &made.program, &learners)).collect();
+        let candidates: Vec<_> = candidates.map(|number| self.candidate(number, base, &learners)).collect();
         let answer = |(built, problems): &(Option<Built<P>>, Vec<String>)| match built {
             Some(_) => Answer::Useful,
             None => Answer::Useless(problems.len().max(1)),
@@ -150,7 +151,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
     async fn candidate(
         &self,
         number: usize,
-        bootstrapped: &P,
+        base: &P,
         learners: &[Learner],
     ) -> Result<(Option<Built<P>>, Vec<String>), Stop> {
         let study = self.study;
@@ -181,7 +182,7 @@ impl<'d, P: Program, E: ExampleFor<P>> Search<'_, 'd, P, E> {
         if candidate.is_empty() {
             return Ok((None, problems));
         }
-        let program = candidate.applied_to(bootstrapped)?;
+        let program = candidate.applied_to(base)?;
         let trial = Trial { usage, ..Trial::new(format!("rules {}", number + 1), &program) };
         Ok((Some(Built { scope: study.scope_of(&program), trial, program }), problems))
     }

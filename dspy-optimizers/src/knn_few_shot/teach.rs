@@ -71,10 +71,9 @@ where
 {
     let (train, mut program) = (study.train(), study.program().clone());
     let teacher = teacher(study, settings)?;
-    // The teacher itself leaves out the row. With other demonstrations for each, it would have an index for each.
-    let runs = EveryRow::run_as(study, settings, "teacher", &teacher, |_, _| None);
-    let EveryRow { rows, stopped } = runs.await?;
+    let EveryRow { rows, stopped } = EveryRow::run(study, settings, "teacher", &teacher, true).await?;
     study.sync()?;
+    study.check_program()?;
     if let Some(limit) = stopped
         && rows.is_empty()
     {

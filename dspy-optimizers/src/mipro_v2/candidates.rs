@@ -106,22 +106,29 @@ impl Making<'_> {
         study: &Study<'_, P, E>,
         roles: &Roles<P>,
     ) -> Result<Vec<P>, Stop> {
-        let settings = self.settings.bootstrap(self.bootstrap);
+        let mut settings = self.settings.bootstrap(self.bootstrap);
         let labelled = (settings.max_labeled_demos > 0).then_some(DemoSet::Labelled);
         let first = [DemoSet::ZeroShot].into_iter().chain(labelled).chain([DemoSet::Bootstrapped]);
         let places: Vec<usize> = (0..self.learn).collect();
         let mut sets = Vec::new();
-        let each = settings.runs_of(1, self.learn).most.map_or(usize::MAX, |most| most as usize);
-        let runs = each.saturating_add(self.trial).saturating_add(self.whole);
-        let needs = |count: usize| Needs { calls: 0, runs: count.saturating_mul(runs) };
+        // Usually a few rows are enough. A teacher that hardly ever succeeds may spend half of what one comparison leaves.
+        let least = settings.runs(self.learn, settings.max_bootstrapped_demos).least as usize;
+        let of_row = if least == 0 { 0 } else { settings.max_rounds.saturating_mul(2) };
+        let needs = |rows: usize| {
+            let runs = rows.saturating_mul(of_row);
+            Needs { calls: 0, runs: runs.saturating_add(self.trial).saturating_add(self.whole) }
+        };
         for (number, set) in first.chain((0..).map(DemoSet::Shuffled)).take(self.plan.sets).enumerate() {
-            let is_free = matches!(set, DemoSet::ZeroShot | DemoSet::Labelled);
-            if !is_free && study.affordable(&format!("set-{number}"), 1, needs)?.count == 0 {
-                let wanted = self.plan.sets;
-                study.decide(format!(
-                    "made {number} of {wanted} sets of demonstrations: the rest of the budget cannot compare more"
-                ));
-                break;
+            if !matches!(set, DemoSet::ZeroShot | DemoSet::Labelled) {
+                let rows = study.affordable(&format!("set-{number}"), self.learn, needs)?.count;
+                if rows < least.max(1) {
+                    let wanted = self.plan.sets;
+                    study.decide(format!(
+                        "made {number} of {wanted} sets of demonstrations: the rest of the budget cannot compare more"
+                    ));
+                    break;
+                }
+                settings.most_rows = rows;
             }
             sets.push(set.make(study, roles, &settings, &places).await?.program);
         }

@@ -8,7 +8,7 @@ use crate::OptimizeError;
 use crate::bootstrap_few_shot::{Roles, Settings};
 use crate::counts::counted;
 use crate::data::Rows;
-use crate::engine::{Candidate, ExampleFor, Needs, Program, Stop, Study};
+use crate::engine::{Candidate, Contestant, ExampleFor, Needs, Program, Stop, Study};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::samplers::{SamplerError, Tpe};
 
@@ -139,8 +139,20 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Ok(())
     }
 
-    /// Runs the combination with the highest mean on minibatches on the whole valset.
+    /// Runs the combination with the highest mean on minibatches on the whole valset, if the rest of the budget covers
+    /// the rows on which it has not run.
     async fn evaluate_best(&mut self, number: usize) -> Result<(), Stop> {
+        let Some(choice) = self.most_promising() else { return Ok(()) };
+        let program = self.program(&choice)?;
+        let missing = self.study.missing(&Contestant::new(self.study.scope_of(&program), program), &self.val);
+        let needs = Needs { calls: 0, runs: missing };
+        let name = format!("full-{}", self.full.len());
+        self.study.check_affordable(&name, needs, self.val.len())?;
+        self.evaluate(choice, format!("full evaluation after trial {}", number + 1)).await
+    }
+
+    /// Returns the combination with the highest mean on minibatches of those that have not run on the whole valset.
+    fn most_promising(&self) -> Option<Vec<usize>> {
         let mut best: Option<(f64, &Vec<usize>)> = None;
         for (choice, scores) in self.sampled.iter().filter(|(choice, _)| !self.full.contains(choice)) {
             let mean = scores.iter().sum::<f64>() / scores.len() as f64;
@@ -148,8 +160,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 best = Some((mean, choice));
             }
         }
-        let Some((_, choice)) = best else { return Ok(()) };
-        self.evaluate(choice.clone(), format!("full evaluation after trial {}", number + 1)).await
+        best.map(|(_, choice)| choice.clone())
     }
 
     /// Runs a combination on the whole valset, and makes it the best one if it is.

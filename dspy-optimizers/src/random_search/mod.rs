@@ -104,8 +104,9 @@ impl<M> BootstrapFewShotWithRandomSearch<M> {
     /// whole valset. By default, all candidates are scored on the whole valset, as in the published
     /// algorithm.
     ///
-    /// If the budget is exhausted during the search, the result is the best of the candidates made so far, on
-    /// the blocks of rows that all of them have run on.
+    /// If the budget is exhausted during the search, the candidates made so far are compared on the rows that they have
+    /// run on. The result is then the program without demonstrations, unless the best one is better by a paired test at
+    /// 5 %, divided by the number of the other candidates.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
         self.race = Some(race);

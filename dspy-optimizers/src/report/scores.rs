@@ -34,8 +34,8 @@ pub struct ItemReport {
     pub usage: Usage,
 }
 
-/// The mean score of a program on a part of the rows, because the budget has ended the comparison. It is not comparable
-/// with scores on all rows.
+/// The mean score of a program on a part of the rows, because the budget has ended the comparison, or because it was
+/// decided and [`Race::to_the_end`](crate::Race::to_the_end) is off. It is not comparable with scores on all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PartialScore {
@@ -66,5 +66,11 @@ impl Scores {
 /// Returns the mean of the scores, without rows on which the metric failed; `None` if there are no others.
 pub(crate) fn mean(items: &[ItemReport]) -> Option<f64> {
     let counted: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
-    (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64)
+    (!counted.is_empty()).then(|| mean_of(&counted))
+}
+
+/// Returns the mean of finite numbers, which is finite although their sum may not be; 0 for none.
+pub(crate) fn mean_of(numbers: &[f64]) -> f64 {
+    let (sum, count) = (numbers.iter().sum::<f64>(), numbers.len().max(1) as f64);
+    if sum.is_finite() { sum / count } else { numbers.iter().map(|number| number / count).sum() }
 }

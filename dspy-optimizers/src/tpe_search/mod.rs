@@ -23,7 +23,8 @@ use dspy_core::evaluate::SharedMetric;
 ///    demonstrations from successful runs, and labelled rows up to `max_labeled_demos` in total.
 /// 3. The program with all demonstrations of the pools, as `BootstrapFewShot` returns it, is a candidate, too.
 /// 4. Each of `num_candidate_programs` trials takes up to `demos_per_predictor` demonstrations of each pool, which
-///    the sampler suggests from the scores so far. The search ends early if every combination was tried.
+///    the sampler suggests from the scores so far. No program is tried twice, and the search ends early if every
+///    combination was tried.
 ///
 /// Each candidate runs in a [race](Self::race) with the best program so far, and takes its place if it is better on the
 /// whole valset. Of equals, the first one is the result. Without a
@@ -75,6 +76,7 @@ pub struct BootstrapFewShotWithTpe<M = NoMetric> {
     num_candidate_programs: usize,
     demos_per_predictor: usize,
     stop_at_score: Option<f64>,
+    all_demos: bool,
     race: Option<Race>,
 }
 
@@ -88,6 +90,7 @@ impl BootstrapFewShotWithTpe {
             num_candidate_programs: 16,
             demos_per_predictor: 8,
             stop_at_score: None,
+            all_demos: true,
             race: Some(Race::new()),
         }
     }
@@ -137,18 +140,20 @@ impl<M> BootstrapFewShotWithTpe<M> {
     }
 
     /// Sets the race of each candidate with the best program so far. By default, candidates that are beaten are dropped
-    /// before they have run on the whole valset.
+    /// before they have run on the whole valset. The others always run on all of it, so [`Race::to_the_end`] has no
+    /// effect.
     #[must_use]
     pub fn race(mut self, race: Race) -> Self {
-        self.race = Some(race);
+        // Later candidates are compared with its score.
+        self.race = Some(race.to_the_end(true));
         self
     }
 
     /// Sets the published form: each predictor shows one demonstration, there is no candidate with all demonstrations,
-    /// and each trial is scored on the whole valset.
+    /// and each trial is scored on the whole valset. The sampler and the sizes of the pools stay.
     #[must_use]
     pub fn published(self) -> Self {
-        BootstrapFewShotWithTpe { race: None, ..self.demos_per_predictor(1) }
+        BootstrapFewShotWithTpe { all_demos: false, race: None, ..self.demos_per_predictor(1) }
     }
 
     teacher_setters!();
@@ -159,6 +164,7 @@ optimizer!(BootstrapFewShotWithTpe {
     num_candidate_programs,
     demos_per_predictor,
     stop_at_score,
+    all_demos,
     race
 });
 
@@ -181,6 +187,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         settings["num_candidate_programs"] = self.num_candidate_programs.into();
         settings["demos_per_predictor"] = self.demos_per_predictor.into();
         settings["stop_at_score"] = self.stop_at_score.into();
+        settings["all_demos"] = self.all_demos.into();
         settings["race"] = json!(self.race.map(|race| race.identity()));
         settings
     }
@@ -190,9 +197,8 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
         let val = sizes.val as u64;
         let bootstrap = self.settings.runs_of(1, sizes.train);
         // The original program, the one with all demonstrations, and the trials.
-        let programs = (self.num_candidate_programs as u64)
-            .saturating_add(1)
-            .saturating_add(u64::from(self.race.is_some()));
+        let programs =
+            (self.num_candidate_programs as u64).saturating_add(1).saturating_add(u64::from(self.all_demos));
         let scores = Span::between(val, val.saturating_mul(programs));
         // The first score may be enough.
         let most = (scores + bootstrap).most;
@@ -210,6 +216,7 @@ impl<E, O> BootstrapFewShotWithTpe<SharedMetric<E, O>> {
             trials: self.num_candidate_programs,
             shown: self.demos_per_predictor,
             stop_at_score: self.stop_at_score,
+            all_demos: self.all_demos,
             race: self.race.as_ref(),
         };
         search.run().await

@@ -1,5 +1,7 @@
 //! The search: one bootstrap, then trials with the demonstrations that the sampler suggests.
 
+use std::collections::BTreeMap;
+
 use dspy_core::signature::Demo;
 
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
@@ -9,6 +11,9 @@ use crate::race::{Race, Standing};
 use crate::report::{ItemReport, ORIGINAL, Stopped, Trial};
 use crate::samplers::{SamplerError, Tpe};
 
+/// The number of suggestions for a trial before it is left out.
+const SUGGESTIONS: usize = 64;
+
 /// The parameters of one search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) study: &'s Study<'d, P, E>,
@@ -17,6 +22,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     /// The number of demonstrations that each predictor shows.
     pub(super) shown: usize,
     pub(super) stop_at_score: Option<f64>,
+    /// Whether the program with all demonstrations is a candidate.
+    pub(super) all_demos: bool,
     /// The race of each trial with the best program; `None` for a score on the whole valset.
     pub(super) race: Option<&'s Race>,
 }
@@ -80,30 +87,46 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             );
             return Ok(Stopped::Finished);
         }
-        if self.race.is_some() {
-            let trial = Trial::new("all demonstrations", &made);
-            if let Some(stopped) = self.score(trial, made, &mut best).await?.stopped {
+        // The scores to expect of the programs so far.
+        let mut known = BTreeMap::from([(best.scope.clone(), Some(best.mean))]);
+        if self.all_demos {
+            let (trial, scope) = (Trial::new("all demonstrations", &made), study.scope_of(&made));
+            let Scored { mean, stopped } = self.score(trial, made, &mut best).await?;
+            if let Some(stopped) = stopped {
                 return Ok(stopped);
             }
+            known.insert(scope, mean);
         }
         let variables = pools.iter().flat_map(|pool| std::iter::repeat_n(pool.demos.len(), pool.shown));
         // A second score on the whole valset would be the same.
         let mut tpe = Tpe::new(variables).and_then(|tpe| tpe.repeats(0.0)).map_err(refused)?;
         for number in 0..self.trials {
-            if tpe.is_exhausted() {
-                break;
-            }
             let mut rng = study.seed().branch("suggest").index(number as u64).rng();
-            let choice = tpe.suggest(&mut rng);
-            let (candidate, note) = chosen(&pools, &choice);
-            let program = candidate.applied_to(&roles.student).map_err(OptimizeError::from)?;
-            let trial = Trial { notes: vec![note], ..Trial::new(format!("trial {}", number + 1), &program) };
-            let Scored { mean, stopped } = self.score(trial, program, &mut best).await?;
-            if let Some(stopped) = stopped {
-                return Ok(stopped);
-            }
-            if let Some(mean) = mean {
-                tpe.observe_rows(&choice, mean, study.val().len()).map_err(refused)?;
+            for _ in 0..SUGGESTIONS {
+                if tpe.is_exhausted() {
+                    return Ok(Stopped::Finished);
+                }
+                let choice = tpe.suggest(&mut rng);
+                let (candidate, note) = chosen(&pools, &choice);
+                let program = candidate.applied_to(&roles.student).map_err(OptimizeError::from)?;
+                let scope = study.scope_of(&program);
+                // Several suggestions show the same demonstrations, such as those of 0, 0, 1 and of 0, 1, 1.
+                let is_new = !known.contains_key(&scope);
+                if is_new {
+                    let trial = Trial::new(format!("trial {}", number + 1), &program);
+                    let trial = Trial { notes: vec![note], ..trial };
+                    let Scored { mean, stopped } = self.score(trial, program, &mut best).await?;
+                    if let Some(stopped) = stopped {
+                        return Ok(stopped);
+                    }
+                    known.insert(scope.clone(), mean);
+                }
+                if let Some(mean) = known.get(&scope).copied().flatten() {
+                    tpe.observe_rows(&choice, mean, study.val().len()).map_err(refused)?;
+                }
+                if is_new {
+                    break;
+                }
             }
         }
         Ok(Stopped::Finished)

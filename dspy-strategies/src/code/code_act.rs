@@ -73,6 +73,7 @@ impl<S: Signature> CodeAct<S> {
             interpreter.guide()
         );
         let turn = SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(turn_fields()));
+        let turn = turn.with_turns_of(spec);
         let extract = spec
             .as_ref()
             .clone()

@@ -130,7 +130,7 @@ fn writing(spec: &SignatureSpec, interpreter: &dyn Interpreter, again: bool) -> 
     }
     fields.push(FieldSpec::text(Role::Output, REASONING, "How the outputs can be computed."));
     fields.push(code(Role::Output, GENERATED, "The code."));
-    SignatureSpec::new(spec.name(), instruction, fields)
+    SignatureSpec::new(spec.name(), instruction, fields).with_turns_of(spec)
 }
 
 impl<S: Signature> Module for ProgramOfThought<S> {

@@ -1,6 +1,6 @@
 //! The loop of an agent, without types: turns, calls, results.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use dspy_core::error::Error;
@@ -15,6 +15,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::account::Account;
+use super::compaction::{Shown, View};
 use super::errors::{ResumeError, lacks_approval};
 use super::inside::{Held, Resumed, Slot};
 use super::limits::{Limits, Termination};
@@ -39,7 +40,12 @@ pub(super) struct Agent<'a> {
     pub(super) account: &'a Arc<Account>,
     /// Whether the caller can hold the state until there are decisions.
     pub(super) can_wait: bool,
+    pub(super) checkpoint: Option<&'a Checkpoint>,
 }
+
+/// Keeps a state while its run goes on.
+pub(super) type Checkpoint =
+    dyn Fn(AgentState) -> lm::BoxFuture<'static, Result<(), dspy_core::error::BoxError>> + Send + Sync;
 
 /// The end of a part of a run.
 pub(super) enum End {
@@ -48,6 +54,17 @@ pub(super) enum End {
     Stopped(Termination),
 }
 
+/// A call that is to run: its place in the turn, its tool, and the agent inside that goes on.
+struct Ready<'t> {
+    at: usize,
+    tool: Option<&'t Tool>,
+    resumed: Option<Resumed>,
+}
+
+/// The result of a call that was in flight when its run was stopped.
+const UNKNOWN: &str = "it is unknown whether this call ran, because the run was stopped in the middle of it; find out what it \
+                       did before you call it again";
+
 /// The end of one call.
 enum Ran {
     Result(Observation),
@@ -55,6 +72,8 @@ enum Ran {
     Waiting(Box<AgentState>),
     /// The agent inside cannot be continued; nothing of it has run.
     Refused(Box<AgentState>, Error),
+    /// The agent inside failed or was stopped, and can be continued. The result says so.
+    Broken(Box<AgentState>, Observation),
     /// The call needs approval where it cannot be given.
     Unapproved(Observation, Error),
 }
@@ -66,6 +85,8 @@ impl Agent<'_> {
         let calls = state.log.turns.iter().flat_map(|turn| &turn.calls);
         let mut taken: HashSet<String> = calls.filter_map(|call| call.id.clone()).collect();
         let mut shortened = false;
+        let mut shown = Shown::default();
+        state.reopen();
         loop {
             // Models and tools may answer at once; other tasks run between the turns nevertheless.
             tokio::task::yield_now().await;
@@ -75,16 +96,18 @@ impl Agent<'_> {
             if let Some(stop) = self.limits.reached(state, &self.account.spent()) {
                 return Ok(End::Stopped(stop));
             }
-            if super::compaction::View::is_full(state.prompt_tokens, self.context_tokens) {
+            self.keep(state).await?;
+            if View::is_full(state.prompt_tokens, self.context_tokens) {
                 // Measured again by the next turn.
                 state.prompt_tokens = 0;
                 let AgentState { view, log, .. } = &mut *state;
                 view.shorten(log, self.summarizer, false).await?;
             }
-            match self.turn(state, &mut taken).await {
+            match self.turn(state, &mut shown, &mut taken).await {
                 Ok(turn) => {
                     shortened = false;
                     state.turns += 1;
+                    state.broken.clear();
                     state.log.turns.push(turn);
                 }
                 Err(error) if error.as_lm().is_some_and(|error| error.kind == LmErrorKind::ContextWindow) => {
@@ -96,6 +119,7 @@ impl Agent<'_> {
                 }
                 Err(Error::Parse(error)) => {
                     state.turns += 1;
+                    state.broken.clear();
                     let note = format!("The last reply could not be read: {}", error.problems_text());
                     let mut turn = Turn::default();
                     turn.note = Some(self.limits.clipped(&note));
@@ -106,13 +130,24 @@ impl Agent<'_> {
         }
     }
 
+    /// Hands out the state, if there is a place for it.
+    async fn keep(&self, state: &mut AgentState) -> Result<()> {
+        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        state.spent = self.account.spent();
+        checkpoint(state.clone()).await.map_err(Error::other)
+    }
+
     /// Requests the calls of the next turn.
-    async fn turn(&self, state: &mut AgentState, taken: &mut HashSet<String>) -> Result<Turn> {
-        let shown = serde_json::to_value(state.view.of(&state.log)).map_err(Error::other)?;
+    async fn turn(
+        &self,
+        state: &mut AgentState,
+        shown: &mut Shown,
+        taken: &mut HashSet<String>,
+    ) -> Result<Turn> {
+        let turns = shown.of(&state.view, &state.log);
         let mut inputs = state.inputs.clone();
-        inputs.insert(TRAJECTORY.to_owned(), shown);
         inputs.insert(TOOLS.to_owned(), self.specs.clone());
-        let prediction = self.react.call(inputs).await?;
+        let prediction = self.react.call_showing(inputs, TRAJECTORY, turns).await?;
         if let Some(usage) = prediction.attempts().iter().filter_map(Attempt::usage).next_back() {
             state.prompt_tokens = usage.prompt_tokens;
         }
@@ -134,55 +169,40 @@ impl Agent<'_> {
 
     /// Runs the calls of the last turn that have no result yet, and ends the run if one is an accepted `finish`.
     async fn settle(&self, state: &mut AgentState, decisions: &mut Decisions) -> Result<Option<End>> {
-        let AgentState { log, pending, run, .. } = state;
-        let Some(turn) = log.turns.last_mut() else { return Ok(None) };
-        let done: HashSet<&str> = turn.results.iter().map(|result| result.id.as_str()).collect();
-        let tools: HashMap<&str, &Tool> = self.tools.iter().map(|tool| (tool.name(), tool)).collect();
-        let (run, mut waiting) = (run.as_str(), std::mem::take(pending));
-        let (mut ready, mut answered) = (Vec::new(), Vec::new());
-        for (at, call) in turn.calls.iter().filter(|call| call.name != FINISH).enumerate() {
-            let tool = tools.get(call.name.as_str()).copied();
-            match waiting.remove(id(call)) {
-                None if done.contains(id(call)) => {}
-                None if at >= self.limits.calls => answered.push(self.beyond(call)),
-                None if tool.is_some_and(|tool| tool.needs_approval(&call.arguments)) => {
-                    pending.insert(id(call).to_owned(), Pending::Decision);
-                }
-                None => ready.push((call, tool, None)),
-                Some(Pending::Decision) => match decisions.about(id(call)) {
-                    // Once it was said to wait, it does, whatever the tool now says.
-                    None => drop(pending.insert(id(call).to_owned(), Pending::Decision)),
-                    Some(verdict) => match self.decided(call, verdict) {
-                        Some(result) => answered.push(result),
-                        None => ready.push((call, tool, None)),
-                    },
-                },
-                Some(Pending::Agent(inner)) => {
-                    let decisions = decisions.inside(id(call), &inner.run);
-                    if decisions.is_empty() {
-                        pending.insert(id(call).to_owned(), Pending::Agent(inner));
-                    } else {
-                        ready.push((call, tool, Some(Resumed { state: inner, decisions })));
-                    }
-                }
-            }
+        let ready = self.plan(state, decisions);
+        if !ready.is_empty() {
+            // Whoever reads the state from here on knows that these calls may have run.
+            self.keep(state).await?;
         }
-        let running: Vec<_> = ready
-            .into_iter()
-            .map(|(call, tool, resumed)| async move { (id(call), self.run(run, call, tool, resumed).await) })
-            .collect();
+        let AgentState { log, pending, broken, run, .. } = state;
+        let Some(turn) = log.turns.last_mut() else { return Ok(None) };
+        let Turn { calls, results, .. } = &mut *turn;
+        let (run, calls) = (run.as_str(), &*calls);
+        let running = ready.into_iter().map(|Ready { at, tool, resumed }| async move {
+            (id(&calls[at]), self.run(run, &calls[at], tool, resumed).await)
+        });
+        // Collected, so that the type of the stream names no closure.
+        let running: Vec<_> = running.collect();
         let mut running = stream::iter(running).buffer_unordered(self.limits.concurrency);
         let mut failed = None;
         while let Some((id, ran)) = running.next().await {
+            pending.remove(id);
+            // Results are in the state at once: the run may be stopped before the others have theirs.
             match ran {
-                Ran::Result(result) => answered.push(result),
+                Ran::Result(result) => results.push(result),
                 Ran::Waiting(inner) => drop(pending.insert(id.to_owned(), Pending::Agent(inner))),
+                Ran::Broken(inner, result) => {
+                    results.push(result);
+                    broken.insert(id.to_owned(), inner);
+                }
                 Ran::Refused(inner, error) => {
-                    pending.insert(id.to_owned(), Pending::Agent(inner));
+                    let waits = !inner.waiting().is_empty();
+                    let inner = if waits { Pending::Agent(inner) } else { Pending::Broken(inner) };
+                    pending.insert(id.to_owned(), inner);
                     failed.get_or_insert(error);
                 }
                 Ran::Unapproved(result, error) => {
-                    answered.push(result);
+                    results.push(result);
                     failed.get_or_insert(error);
                 }
             }
@@ -190,12 +210,70 @@ impl Agent<'_> {
             tokio::task::yield_now().await;
         }
         drop(running);
-        insert_results(turn, answered);
+        insert_results(turn, []);
         match failed {
             Some(error) => Err(error),
             None if !pending.is_empty() => Ok(Some(End::Waiting)),
             None => self.finish(turn),
         }
+    }
+
+    /// Returns the calls of the last turn that are to run, which are marked as begun. The others have a result or wait.
+    fn plan<'s>(&'s self, state: &mut AgentState, decisions: &mut Decisions) -> Vec<Ready<'s>> {
+        let AgentState { log, pending, .. } = state;
+        let (mut ready, mut answered) = (Vec::new(), Vec::new());
+        let Some(turn) = log.turns.last_mut() else { return ready };
+        let done: HashSet<&str> = turn.results.iter().map(|result| result.id.as_str()).collect();
+        let tools: HashMap<&str, &Tool> = self.tools.iter().map(|tool| (tool.name(), tool)).collect();
+        let mut waiting = std::mem::take(pending);
+        let calls = turn.calls.iter().enumerate().filter(|(_, call)| call.name != FINISH);
+        for (number, (at, call)) in calls.enumerate() {
+            let tool = tools.get(call.name.as_str()).copied();
+            let id = id(call);
+            let run = |resumed| Some(Ready { at, tool, resumed });
+            let wait = |pending: &mut BTreeMap<_, _>, reason| {
+                pending.insert(id.to_owned(), reason);
+                None
+            };
+            let next = match waiting.remove(id) {
+                None if done.contains(id) => None,
+                None if number >= self.limits.calls => {
+                    answered.push(self.beyond(call));
+                    None
+                }
+                None if tool.is_some_and(|tool| tool.needs_approval(&call.arguments)) => {
+                    wait(pending, Pending::Decision)
+                }
+                None => run(None),
+                Some(Pending::Decision) => match decisions.about(id) {
+                    // Once it was said to wait, it does, whatever the tool now says.
+                    None => wait(pending, Pending::Decision),
+                    Some(verdict) => match self.decided(call, verdict) {
+                        Some(result) => {
+                            answered.push(result);
+                            None
+                        }
+                        None => run(None),
+                    },
+                },
+                Some(Pending::Agent(inner)) => match decisions.inside(id, &inner.run) {
+                    decisions if decisions.is_empty() => wait(pending, Pending::Agent(inner)),
+                    decisions => run(Some(Resumed { state: inner, decisions })),
+                },
+                Some(Pending::Broken(inner)) => run(Some(Resumed { state: inner, decisions: Vec::new() })),
+                Some(Pending::Begun) if tool.is_some_and(Tool::is_repeatable) => run(None),
+                Some(Pending::Begun) => {
+                    answered.push(Observation::error(id, &call.name, UNKNOWN));
+                    None
+                }
+            };
+            if next.is_some() {
+                pending.insert(id.to_owned(), Pending::Begun);
+            }
+            ready.extend(next);
+        }
+        insert_results(turn, answered);
+        ready
     }
 
     /// Returns the result of a call beyond the limit of calls of a turn.
@@ -239,13 +317,14 @@ impl Agent<'_> {
             Some(guard) => lm::with_layer(guard, work).await,
             None => work.await,
         };
-        match slot.held() {
+        let broken = match slot.held() {
             Some(Held::Waiting(state)) => return Ran::Waiting(state),
             Some(Held::Refused(state, error)) => return Ran::Refused(state, error.into()),
             Some(Held::Resumed(resumed)) => return refused(resumed),
-            None => {}
-        }
-        Ran::Result(match result {
+            Some(Held::Broken(state)) => Some(state),
+            None => None,
+        };
+        let result = match result {
             Err(_) => {
                 error(format!("`{}` took longer than {:?} and was stopped", call.name, self.limits.tool_time))
             }
@@ -256,7 +335,15 @@ impl Agent<'_> {
             }
             Ok(Err(failure)) => error(failure.to_string()),
             Ok(Ok(value)) => self.observed(call, &value),
-        })
+        };
+        match broken.filter(|_| result.is_error) {
+            Some(inner) => {
+                let text =
+                    format!("{}\nBefore that, it did the following:\n{}", result.text, done_by(&inner));
+                Ran::Broken(inner, error(text))
+            }
+            None => Ran::Result(result),
+        }
     }
 
     /// Returns a result as the model sees it, in bounded space.
@@ -298,6 +385,16 @@ impl Agent<'_> {
         insert_results(turn, refused.map(|(at, call)| Observation::error(id(call), FINISH, text(at))));
         Ok(None)
     }
+}
+
+/// Returns what an agent did that failed or was stopped, as a model reads it.
+fn done_by(state: &AgentState) -> String {
+    let mut log = state.log.clone();
+    if let Some(turn) = log.turns.last_mut() {
+        let begun = state.pending.iter().filter(|(_, pending)| matches!(pending, Pending::Begun));
+        turn.results.extend(begun.map(|(id, _)| Observation::error(id, "", UNKNOWN)));
+    }
+    log.to_string()
 }
 
 fn id(call: &ToolCall) -> &str {

@@ -4,7 +4,7 @@ use dspy_core::lm::Part;
 use dspy_core::predict::Predictor;
 use dspy_core::program::hold_trace;
 use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
-use dspy_core::types::{Trajectory, Turn};
+use dspy_core::types::{ShownTurns, Trajectory, Turn};
 use dspy_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +32,31 @@ pub(super) struct View {
     cleared: usize,
     /// The number of turns when a summary brought no gain; there is none before the log has doubled.
     gainless: usize,
+}
+
+/// The turns that the model sees, rendered as far as they were shown before.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    view: View,
+    turns: ShownTurns,
+    /// The number of turns of the log that are in it, or before those that are shown.
+    until: usize,
+}
+
+impl Shown {
+    /// Returns the turns of a log, all of which are complete, as the model sees them.
+    pub(super) fn of(&mut self, view: &View, log: &Trajectory) -> &ShownTurns {
+        if self.view != *view || self.until > log.turns.len() {
+            let turns = ShownTurns::new(view.summary.as_deref());
+            *self = Shown { view: view.clone(), turns, until: 0 };
+        }
+        let from = self.until.max(view.from);
+        for (index, turn) in log.turns.iter().enumerate().skip(from) {
+            self.turns.push(if index < view.cleared { cleared(turn) } else { turn.clone() });
+        }
+        self.until = log.turns.len();
+        &self.turns
+    }
 }
 
 impl View {

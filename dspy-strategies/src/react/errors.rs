@@ -5,6 +5,7 @@ use std::fmt;
 
 use dspy_core::Error;
 
+use super::inside::Place;
 use super::state::{AgentState, WaitingCall};
 
 /// The reason why a run cannot be resumed. Nothing of it has run.
@@ -117,19 +118,26 @@ impl fmt::Display for ApprovalNeeded {
 impl StdError for ApprovalNeeded {}
 
 /// The error of an agent whose tools may need approval, and that was called where it cannot wait for it: in a tool that
-/// is more than this agent, or in a tool that was not called by an agent. Nothing has run.
+/// is more than this agent, in a tool that was not called by an agent, or in a strategy that runs it several times. Nothing
+/// has run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApprovalUnavailable {
-    /// The tool around the agent.
+    /// The tool around the agent, or the strategy.
     pub inside: String,
+    /// Whether `inside` is a strategy that runs the agent several times.
+    pub is_repeated: bool,
     /// The tools of the agent that may need approval.
     pub tools: Vec<String>,
 }
 
 impl ApprovalUnavailable {
-    pub(super) fn new(inside: String, tools: Vec<String>) -> Self {
-        ApprovalUnavailable { inside, tools }
+    pub(super) fn new(place: Place, tools: Vec<String>) -> Self {
+        let (inside, is_repeated) = match place {
+            Place::Tool(tool) => (tool, false),
+            Place::Strategy(strategy) => (strategy.to_owned(), true),
+        };
+        ApprovalUnavailable { inside, is_repeated, tools }
     }
 
     /// Returns the error in an error of a program or a tool, or in its sources.
@@ -141,6 +149,16 @@ impl ApprovalUnavailable {
 impl fmt::Display for ApprovalUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tools: Vec<_> = self.tools.iter().map(|tool| format!("`{tool}`")).collect();
+        if self.is_repeated {
+            return write!(
+                f,
+                "calls of {} may need approval, which `{}` cannot wait for, since it runs the agent several times; run the \
+                 agent itself, with `ReAct::run` and `ReAct::resume`, or let it return what is to be done, and do it once \
+                 with the output of the strategy",
+                tools.join(", "),
+                self.inside
+            );
+        }
         write!(
             f,
             "calls of {} may need approval, which an agent inside the tool `{}` cannot wait for; make the agent itself the \
@@ -154,7 +172,7 @@ impl fmt::Display for ApprovalUnavailable {
 impl StdError for ApprovalUnavailable {}
 
 /// Returns whether an error is about approval that cannot be given.
-pub(super) fn lacks_approval(error: &(dyn StdError + 'static)) -> bool {
+pub(crate) fn lacks_approval(error: &(dyn StdError + 'static)) -> bool {
     ApprovalNeeded::of(error).is_some() || ApprovalUnavailable::of(error).is_some()
 }
 

@@ -2,8 +2,9 @@
 
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use std::sync::{Arc, Mutex};
 
 use dspy_base::locks::MutexExt as _;
 use dspy_core::tools::CurrentCall;
@@ -30,6 +31,8 @@ pub(super) enum Held {
     Resumed(Resumed),
     /// Calls wait for decisions.
     Waiting(Box<AgentState>),
+    /// The run failed, or was stopped.
+    Broken(Box<AgentState>),
     /// The run cannot be continued; nothing of it has run.
     Refused(Box<AgentState>, ResumeError),
 }
@@ -76,22 +79,79 @@ impl Slot {
     }
 }
 
+/// The state of a run that the place of its agent receives if the run fails or is stopped.
+pub(super) struct Kept {
+    pub(super) state: Box<AgentState>,
+    slot: Option<Arc<Slot>>,
+}
+
+impl Kept {
+    pub(super) fn new(state: Box<AgentState>, slot: Option<Arc<Slot>>) -> Self {
+        Kept { state, slot }
+    }
+
+    /// Ends the run: nothing is left to be continued.
+    pub(super) fn end(mut self) {
+        self.slot = None;
+    }
+
+    /// Leaves the state of a run that waits in its place, and returns it.
+    pub(super) fn wait(mut self) -> Box<AgentState> {
+        let state = self.state.clone();
+        if let Some(slot) = self.slot.take() {
+            slot.hold(Held::Waiting(state.clone()));
+        }
+        state
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // A run that did nothing may as well begin anew.
+        if let Some(slot) = self.slot.take().filter(|_| self.state.turns > 0) {
+            slot.hold(Held::Broken(self.state.clone()));
+        }
+    }
+}
+
 /// The way in which an agent that is called as a module can wait for a decision.
 pub(super) enum Standing {
     /// No tool is around it: the state goes into the error.
     Alone,
     /// It is the program of another agent's tool: that agent holds the state.
-    Held(std::sync::Arc<Slot>),
-    /// It runs somewhere in this tool, which cannot be continued in the middle.
-    Unheld(String),
+    Held(Arc<Slot>),
+    /// It runs where a run cannot be continued in the middle.
+    Unheld(Place),
+}
+
+/// A place where an agent cannot wait.
+pub(super) enum Place {
+    /// Somewhere in a tool.
+    Tool(String),
+    /// In one of the runs of a strategy that repeats its program.
+    Strategy(&'static str),
+}
+
+tokio::task_local! {
+    /// The strategy that runs the program of the current task several times.
+    static REPEATED: &'static str;
+}
+
+/// Runs one of `count` runs of a program by a strategy, in which agents cannot wait.
+pub(crate) async fn repeated<F: Future>(strategy: &'static str, count: usize, run: F) -> F::Output {
+    if count > 1 { REPEATED.scope(strategy, run).await } else { run.await }
 }
 
 impl Standing {
     pub(super) fn current() -> Self {
-        let Some(call) = CurrentCall::get() else { return Standing::Alone };
+        let Some(call) = CurrentCall::get() else {
+            return REPEATED
+                .try_with(|strategy| Standing::Unheld(Place::Strategy(strategy)))
+                .unwrap_or(Standing::Alone);
+        };
         match call.caller::<Slot>() {
             Some(slot) if slot.can_wait && call.pauses() => Standing::Held(slot),
-            _ => Standing::Unheld(call.tool().to_owned()),
+            _ => Standing::Unheld(Place::Tool(call.tool().to_owned())),
         }
     }
 }

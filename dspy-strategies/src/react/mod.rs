@@ -25,9 +25,11 @@ use dspy_core::{Error, Result};
 use serde_json::Value;
 
 use self::account::Account;
-use self::agent::{Agent, End};
+use self::agent::{Agent, Checkpoint, End};
+pub(crate) use self::errors::lacks_approval;
 pub use self::errors::{ApprovalNeeded, ApprovalUnavailable, ResumeError, RunError};
-use self::inside::{Held, Resumed, Standing};
+pub(crate) use self::inside::repeated;
+use self::inside::{Held, Kept, Resumed, Standing};
 use self::limits::Limits;
 pub use self::limits::Termination;
 pub use self::state::{AgentState, Decision, Outcome, WaitingCall};
@@ -100,6 +102,7 @@ pub struct ReAct<S> {
     digest: Arc<str>,
     limits: Limits,
     context_tokens: Option<u64>,
+    checkpoint: Option<Arc<Checkpoint>>,
 }
 
 impl<S: Signature> ReAct<S> {
@@ -136,6 +139,7 @@ impl<S: Signature> ReAct<S> {
             tools,
             limits: Limits::default(),
             context_tokens: None,
+            checkpoint: None,
         })
     }
 
@@ -257,6 +261,7 @@ impl<S: Signature> ReAct<S> {
             accept: &accept,
             account,
             can_wait,
+            checkpoint: self.checkpoint.as_deref(),
         };
         let (prediction, termination) = match DEPTH.scope(depth + 1, agent.advance(state, decisions)).await? {
             End::Waiting => return Ok(None),
@@ -293,7 +298,7 @@ fn turn_spec(spec: &SignatureSpec) -> SignatureSpec {
         of(Role::Output, THOUGHT, "What is known, what is missing, and what to do about it."),
         of(Role::Output, CALLS, "The calls of this turn, at least one."),
     ];
-    SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(own))
+    SignatureSpec::new(spec.name(), instruction, spec.inputs().cloned().chain(own)).with_turns_of(spec)
 }
 
 fn extract_spec(spec: &SignatureSpec) -> SignatureSpec {
@@ -326,7 +331,7 @@ impl<S: Signature> Module for ReAct<S> {
     type Output = S::Output;
 
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
-        let (mut state, decisions, slot) = match Standing::current() {
+        let (state, decisions, slot) = match Standing::current() {
             Standing::Alone => (self.begin(input.to_values()?), Vec::new(), None),
             Standing::Held(slot) => match slot.resumed() {
                 None => (self.begin(input.to_values()?), Vec::new(), Some(slot)),
@@ -338,24 +343,25 @@ impl<S: Signature> Module for ReAct<S> {
                     (state, decisions, Some(slot))
                 }
             },
-            Standing::Unheld(tool) => {
+            Standing::Unheld(place) => {
                 let tools = self.tools.iter().filter(|tool| tool.may_need_approval());
                 let tools: Vec<_> = tools.map(|tool| tool.name().to_owned()).collect();
                 if !tools.is_empty() {
-                    return Err(Error::other(ApprovalUnavailable::new(tool, tools)));
+                    return Err(Error::other(ApprovalUnavailable::new(place, tools)));
                 }
                 let mut state = self.begin(input.to_values()?);
                 let ended = self.advance(&mut state, Vec::new(), false).await?;
                 return ended.ok_or_else(|| Error::other(ApprovalNeeded { state }));
             }
         };
-        if let Some(prediction) = self.advance(&mut state, decisions, true).await? {
-            return Ok(prediction);
+        let mut kept = Kept::new(state, slot);
+        match self.advance(&mut kept.state, decisions, true).await? {
+            Some(prediction) => {
+                kept.end();
+                Ok(prediction)
+            }
+            None => Err(Error::other(ApprovalNeeded { state: kept.wait() })),
         }
-        if let Some(slot) = slot {
-            slot.hold(Held::Waiting(state.clone()));
-        }
-        Err(Error::other(ApprovalNeeded { state }))
     }
 
     fn pauses(&self) -> bool {
@@ -410,7 +416,8 @@ visits_fields! {
 
 impl<S> Clone for ReAct<S> {
     fn clone(&self) -> Self {
-        let ReAct { react, extract, summarizer, tools, specs, digest, limits, context_tokens } = self;
+        let ReAct { react, extract, summarizer, tools, specs, digest, limits, context_tokens, checkpoint } =
+            self;
         ReAct {
             react: react.clone(),
             extract: extract.clone(),
@@ -420,6 +427,7 @@ impl<S> Clone for ReAct<S> {
             digest: digest.clone(),
             limits: *limits,
             context_tokens: *context_tokens,
+            checkpoint: checkpoint.clone(),
         }
     }
 }

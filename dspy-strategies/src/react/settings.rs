@@ -1,11 +1,13 @@
 //! The settings of an agent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use dspy_core::error::BoxError;
 use dspy_core::lm::Lm;
 use dspy_core::tools::Tool;
 
-use super::ReAct;
+use super::{AgentState, ReAct};
 
 impl<S> ReAct<S> {
     /// Sets the maximum number of turns. Default: 20.
@@ -81,6 +83,41 @@ impl<S> ReAct<S> {
     #[must_use]
     pub fn summarizer_lm(mut self, lm: Lm) -> Self {
         self.summarizer.set_lm(lm);
+        self
+    }
+
+    /// Hands out the state of a run before each turn, and before the calls of a turn run, so that a process which ends can
+    /// be replaced: [`resume`](Self::resume) continues the latest state. The agent waits until the state is kept, and ends
+    /// the run with the error of `keep`, if there is one.
+    ///
+    /// Results that are in the state are not obtained again. Of a call that was in flight, the model reads that it may
+    /// have run; it runs again only if its tool is [repeatable](Tool::repeatable).
+    ///
+    /// ```
+    /// # use dspy_core as dspy;
+    /// use dspy::error::BoxError;
+    /// use dspy::signature::Signature;
+    /// use dspy_strategies::{AgentState, ReAct};
+    ///
+    /// fn kept<S: Signature>(agent: ReAct<S>) -> ReAct<S> {
+    ///     agent.on_checkpoint(|state: AgentState| async move {
+    ///         let path = format!("{}.json", state.run_id());
+    ///         std::fs::write(path, serde_json::to_vec(&state)?)?;
+    ///         Ok::<_, BoxError>(())
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn on_checkpoint<F, Fut, E>(mut self, keep: F) -> Self
+    where
+        F: Fn(AgentState) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.checkpoint = Some(Arc::new(move |state| {
+            let kept = keep(state);
+            Box::pin(async move { kept.await.map_err(Into::into) })
+        }));
         self
     }
 

@@ -57,6 +57,9 @@ pub struct AgentState {
     /// The calls of the last turn that wait, by their id. All others have a result, or are `finish`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) pending: BTreeMap<String, Pending>,
+    /// The agents inside calls of the last turn that failed, by the id of the call, which has the error as its result.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) broken: BTreeMap<String, Box<AgentState>>,
 }
 
 /// The reason why a call waits.
@@ -67,6 +70,10 @@ pub(super) enum Pending {
     Decision,
     /// Decisions about calls of the agent inside the tool.
     Agent(Box<AgentState>),
+    /// Nothing: the agent inside the tool failed, and is to go on.
+    Broken(Box<AgentState>),
+    /// Nothing: the tool was called, and its result is not known.
+    Begun,
 }
 
 impl Serialize for AgentState {
@@ -94,6 +101,7 @@ impl AgentState {
             spent: Spent::default(),
             prompt_tokens: 0,
             pending: BTreeMap::new(),
+            broken: BTreeMap::new(),
         }
     }
 
@@ -144,7 +152,7 @@ impl AgentState {
         for call in &turn.calls {
             let id = call.id.as_deref().unwrap_or_default();
             match self.pending.get(id) {
-                None => {}
+                None | Some(Pending::Begun | Pending::Broken(_)) => {}
                 Some(Pending::Decision) => waiting.push(WaitingCall {
                     run: run.to_owned(),
                     id: format!("{path}{id}"),
@@ -166,6 +174,15 @@ impl AgentState {
     /// Returns the usage of all parts of the run so far, including that of the programs inside its tools.
     pub fn usage(&self) -> Usage {
         self.spent.usage
+    }
+
+    /// Prepares the state to be continued: agents inside the last turn that failed go on where they were, in place of the
+    /// errors that they had.
+    pub(super) fn reopen(&mut self) {
+        let broken = std::mem::take(&mut self.broken);
+        let Some(turn) = self.log.turns.last_mut().filter(|_| !broken.is_empty()) else { return };
+        turn.results.retain(|result| !broken.contains_key(&result.id));
+        self.pending.extend(broken.into_iter().map(|(id, inner)| (id, Pending::Broken(inner))));
     }
 
     /// Checks that every call has one result or waits, and that every result is of a call. Otherwise a call that has run
@@ -193,7 +210,7 @@ impl AgentState {
             let last = at + 1 == turns;
             let waits = |call: &ToolCall, id: &str| match self.pending.get(id) {
                 None => call.name == FINISH,
-                Some(Pending::Decision) => call.name != FINISH,
+                Some(Pending::Decision | Pending::Broken(_) | Pending::Begun) => call.name != FINISH,
                 Some(Pending::Agent(inner)) => call.name != FINISH && !inner.waiting().is_empty(),
             };
             if let Some((id, _)) = open.iter().find(|(id, call)| !last || !waits(call, id)) {
@@ -207,6 +224,10 @@ impl AgentState {
         }
         if turns == 0 && !self.pending.is_empty() {
             return Err(damaged("calls wait, but there are none"));
+        }
+        let failed = |id: &str| self.log.turns.last()?.result(id).filter(|result| result.is_error);
+        if let Some(id) = self.broken.keys().find(|id| failed(id).is_none()) {
+            return Err(damaged(format!("the agent inside the call `{id}` failed, but the call has not")));
         }
         self.view.fits(turns).then_some(()).ok_or_else(|| damaged("more turns are hidden than there are"))
     }
