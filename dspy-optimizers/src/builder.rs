@@ -204,7 +204,8 @@ where
             counted(usize::try_from(calls).unwrap_or(usize::MAX), "call")
         )
     });
-    let estimate = cost.estimate(program, train).ended_by(options.budget, search.calls, sure);
+    let estimate =
+        cost.estimate(program, data.teacher.as_ref(), train).ended_by(options.budget, search.calls, sure);
     // Optimizers that do not score the original program compare nothing.
     let few = cost.baseline.and_then(|rows| few_rows(rows as usize, options.best_score));
     Ok(estimate.warning(too_small.into_iter().chain(short).chain(shortage).chain(few)))

@@ -77,12 +77,16 @@ pub enum OptimizeError {
     },
     /// A training job cannot be started or has failed. Jobs that were started go on; run again with the same
     /// `run_dir` to collect them.
-    #[error("the training of {job} failed: {source}")]
+    #[error("the training of {job} failed: {source}{}{advice}", of_others(.finished))]
     Training {
         /// The name of the job.
         job: String,
         /// The error of the trainer.
         source: BoxError,
+        /// The names of the other jobs that have finished, and of their models.
+        finished: Vec<(String, String)>,
+        /// The way to continue; empty if no job was started.
+        advice: String,
     },
     /// A trainset is too small, or the share too large, to hold out a valset.
     #[error(
@@ -267,4 +271,13 @@ impl From<OptimizeError> for dspy_core::Error {
     fn from(error: OptimizeError) -> Self {
         dspy_core::Error::other(error)
     }
+}
+
+/// Returns the part of a message on training jobs that have finished, with their models.
+pub(crate) fn of_others(finished: &[(String, String)]) -> String {
+    if finished.is_empty() {
+        return String::new();
+    }
+    let each: Vec<String> = finished.iter().map(|(job, model)| format!("{job} as `{model}`")).collect();
+    format!("; finished: {}", each.join(", "))
 }

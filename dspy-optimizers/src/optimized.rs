@@ -5,13 +5,16 @@ use std::path::Path;
 
 use dspy_base::digest::Digest;
 use dspy_core::Result;
+use dspy_core::lm::Lm;
 use dspy_core::predict::Prediction;
 use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut};
 use dspy_core::signature::IntoInput;
 use dspy_core::signature::shape::Depth;
 use dspy_core::state::{ProgramState, StateError};
 
-use crate::report::Report;
+use crate::OptimizeError;
+use crate::identity::model_identity;
+use crate::report::{Parameters, Report, Trial};
 
 /// An optimized program with the report of its optimization. Dereferences to the program, and implements
 /// [`Module`] if the program does, so it can be called, evaluated and optimized again.
@@ -49,13 +52,65 @@ pub struct Optimized<P> {
     report: Report,
     /// The digest of the program that the report is about.
     reported: String,
+    /// The models of the predictors of each trial, if they are known.
+    models: Vec<Vec<Option<Lm>>>,
+    /// The models of the result.
+    chosen: Vec<Option<Lm>>,
 }
 
 impl<P: HasPredictors> Optimized<P> {
     /// Creates the result of an optimization from a program and a report, for custom optimizers.
     pub fn new(program: P, report: Report) -> Self {
-        let reported = digest(&program);
-        Optimized { program, report, reported }
+        let (reported, chosen) = (digest(&program), bound_models(&program));
+        Optimized { program, report, reported, models: Vec::new(), chosen }
+    }
+
+    /// Sets the models of the predictors of each trial.
+    pub(crate) fn with_models(mut self, models: Vec<Vec<Option<Lm>>>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Returns the program of a trial of the report: its parameters, and the models that it was scored with. Where these
+    /// are the ones of the result, it has those that the program has now.
+    ///
+    /// # Errors
+    /// If there is no such trial, it does not fit the program, or its models are not known.
+    pub fn candidate(&self, trial: usize) -> Result<P, OptimizeError>
+    where
+        P: Clone,
+    {
+        let Some(Trial { parameters, .. }) = self.report.trials.get(trial) else {
+            let (value, expected) = (trial.to_string(), "the index of a trial of the report");
+            return Err(OptimizeError::Option { option: "trial", value, expected });
+        };
+        let mut program = self.program.clone();
+        match self.models.get(trial) {
+            Some(models) => {
+                let mut models = models.iter().zip(&self.chosen);
+                program.for_each_predictor(|_, predictor| {
+                    if let Some((own, chosen)) = models.next()
+                        && own.as_ref().map(model_identity) != chosen.as_ref().map(model_identity)
+                    {
+                        predictor.set_lm(own.clone());
+                    }
+                });
+            }
+            None => {
+                let best = self.report.best_trial().map(|best| &best.parameters);
+                let of = |parameters: &Parameters, path: &str| {
+                    parameters.get(path).and_then(|state| state.lm.clone())
+                };
+                let differs = |path: &str| best.is_some_and(|best| of(best, path) != of(parameters, path));
+                if let Some((path, _)) = parameters.iter().find(|(path, _)| differs(path)) {
+                    let message = format!("the model that `{path}` had in trial {trial} is not known");
+                    return Err(OptimizeError::other(message));
+                }
+            }
+        }
+        let state = self.report.trials[trial].state();
+        state.apply(&mut program).map_err(OptimizeError::other)?;
+        Ok(program)
     }
 
     /// Saves the state of the program to a file. [`HasPredictors::load`] applies it to a new program.
@@ -83,6 +138,11 @@ impl<P: HasPredictors> Optimized<P> {
         }
         state
     }
+}
+
+/// Returns the models that the predictors of a program are bound to, in their order.
+pub(crate) fn bound_models(program: &impl HasPredictors) -> Vec<Option<Lm>> {
+    program.named_predictors().iter().map(|(_, predictor)| predictor.lm().cloned()).collect()
 }
 
 /// Returns the digest of everything that is saved of a program, except its models.

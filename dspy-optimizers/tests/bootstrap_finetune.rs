@@ -341,30 +341,6 @@ async fn a_panic_of_the_trainer_is_an_error_and_other_jobs_end() {
 }
 
 #[tokio::test]
-async fn a_tuned_model_with_the_old_name_is_a_warning() {
-    /// Returns models under the name of the former ones.
-    struct SameName;
-
-    impl Trainer for SameName {
-        fn identity(&self) -> String {
-            "same name".into()
-        }
-
-        fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
-            Box::pin(async move { Ok(zoo(job.model.id(), true)) })
-        }
-    }
-
-    let a = zoo("a", false);
-    let optimizer = BootstrapFinetune::builder(SameName).metric(right).teacher_lm(zoo("big", true)).build();
-    let optimized = optimizer.compile(program(&a, &a), &rows(5)).await.unwrap();
-    let [warning] = &optimized.report().warnings[..] else { panic!("{}", optimized.report()) };
-    assert!(warning.contains("the tuned model of a has the name"), "{warning}");
-    let other = finetune(&Fake::default()).build().compile(program(&a, &a), &rows(5)).await.unwrap();
-    assert!(other.report().warnings.is_empty(), "{}", other.report());
-}
-
-#[tokio::test]
 async fn a_tuned_model_with_the_old_name_at_another_endpoint_is_verified() {
     /// Returns models under the names of the former ones, elsewhere.
     struct Elsewhere {
@@ -389,7 +365,7 @@ async fn a_tuned_model_with_the_old_name_at_another_endpoint_is_verified() {
             self.0.id()
         }
 
-        fn endpoint(&self) -> &str {
+        fn endpoint(&self) -> &'static str {
             "elsewhere"
         }
 

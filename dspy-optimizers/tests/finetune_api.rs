@@ -114,10 +114,12 @@ async fn the_api_trains_a_model_that_then_answers() {
     optimized.call(question("cow")).await.unwrap();
     assert_eq!(posts(&server, "/completions")[0].json()["model"], "ft:small:org");
 
-    // The same call again pays for nothing.
+    // The same call again pays for nothing, and needs no endpoint.
+    let requests = server.seen().len();
     let again = run(20, Some(&dir)).await.unwrap();
     assert_eq!(again.report(), optimized.report());
-    assert_eq!((posts(&server, "/files").len(), posts(&server, "/jobs").len()), (1, 1));
+    assert_eq!(again.predictor().lm().unwrap().id(), "ft:small:org");
+    assert_eq!(server.seen().len(), requests);
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -192,5 +194,20 @@ async fn demonstrations_have_no_weight_in_the_file() {
             turns.filter(|turn| turn["role"] == "assistant").map(|turn| turn["weight"].clone()).collect();
         assert_eq!(weights, [json!(0), Value::Null], "only the last turn is learnt");
     }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_tuned_model_with_the_name_of_its_base_is_an_error() {
+    let (server, dir) = (server().await, folder("finetune-same-name"));
+    let client = FineTuning::new(Endpoint::new(server.url()))
+        .polling(Duration::from_millis(1), Duration::from_millis(2));
+    let trainer = ApiTrainer::new(client).model("ft:base:org").limits(Limits::default().rows(1));
+    // The server names the tuned model after the one that it is asked for.
+    let trainer = trainer.configure(|tune, _| tune.with("model", "base"));
+    let optimizer =
+        BootstrapFinetune::builder(trainer).metric(right).teacher_lm(zoo("big", true)).run_dir(&dir).build();
+    let error = optimizer.compile(program(&zoo("a", false), &zoo("a", false)), &rows(5)).await.unwrap_err();
+    assert!(error.to_string().contains("with the name of the model to begin with, `ft:base:org`"), "{error}");
     std::fs::remove_dir_all(dir).unwrap();
 }

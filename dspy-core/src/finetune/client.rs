@@ -1,5 +1,6 @@
 //! The client of the fine-tuning API.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,11 +159,15 @@ fn json(body: &str) -> Payload {
     }
 }
 
-/// Checks that an id is a single path segment. Anything else could change the path.
-fn segment(id: &str) -> Result<&str, FineTuneError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.');
-    if !id.is_empty() && id.chars().all(fine) && !id.starts_with('.') {
-        return Ok(id);
+/// Returns an id as a single path segment. Characters that could change the path are encoded.
+pub(super) fn segment(id: &str) -> Result<Cow<'_, str>, FineTuneError> {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b':' | b'.');
+    if id.is_empty() || id.starts_with('.') || id.chars().any(char::is_control) {
+        return Err(FineTuneError::Answer { message: format!("`{}` is not an id", id.escape_debug()) });
     }
-    Err(FineTuneError::Answer { message: format!("`{}` is not an id", id.escape_debug()) })
+    if id.bytes().all(plain) {
+        return Ok(id.into());
+    }
+    let encode = |c: u8| if plain(c) { char::from(c).to_string() } else { format!("%{c:02X}") };
+    Ok(id.bytes().map(encode).collect::<String>().into())
 }

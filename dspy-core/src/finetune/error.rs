@@ -50,6 +50,29 @@ pub enum FineTuneError {
         /// The time waited.
         waited: Duration,
     },
+    /// The request that creates the job had an unknown outcome, and the endpoint has no list of jobs to search. A job
+    /// may exist and be charged for, so no other one is created, in later runs either. If it exists, give its id to
+    /// [`FineTuning::adopt`](crate::finetune::FineTuning::adopt); otherwise delete the state file to begin anew.
+    #[error(
+        "the fine-tuning job may have been created, and the endpoint has no list of jobs to tell{}; look for it there: \
+         record its id by `FineTuning::adopt` to wait for it, or delete `{}` to create a new job", because(.source.as_deref()),
+         path.display()
+    )]
+    Unknown {
+        /// The state file.
+        path: PathBuf,
+        /// The error of the request, if it was sent in this run.
+        source: Option<Box<LmError>>,
+    },
+    /// The endpoint does not know the job any more, or its base URL has changed. To create a new job, delete the state
+    /// file.
+    #[error("the endpoint has no fine-tuning job {job}, several queries in a row: {source}")]
+    Missing {
+        /// The id of the job.
+        job: String,
+        /// The error of the last query.
+        source: Box<LmError>,
+    },
     /// The endpoint returned an invalid job.
     #[error("the endpoint answered with an unusable job: {message}")]
     Answer {
@@ -70,6 +93,10 @@ crate::error::readable_debug!(FineTuneError);
 
 /// The maximum number of problems that a message lists.
 const NAMED: usize = 5;
+
+fn because(source: Option<&LmError>) -> String {
+    source.map(|error| format!(" ({error})")).unwrap_or_default()
+}
 
 fn listed(problems: &[RowProblem]) -> String {
     let shown = problems.iter().take(NAMED).map(|problem| match problem.row {

@@ -88,13 +88,13 @@ pub struct UploadedFile {
     /// The id at the endpoint.
     pub id: String,
     /// The name of the upload.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub filename: String,
     /// The size in bytes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub bytes: u64,
     /// The purpose, such as `fine-tune`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub purpose: String,
     /// The processing status, if the endpoint reports it.
     #[serde(default)]
@@ -178,18 +178,40 @@ impl<'de> Deserialize<'de> for JobStatus {
 }
 
 /// The reason why a job failed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct JobError {
     /// The endpoint's code, such as `invalid_training_file`.
-    #[serde(default)]
     pub code: Option<String>,
     /// The message of the endpoint.
-    #[serde(default)]
     pub message: Option<String>,
     /// The invalid parameter, such as `training_file`.
-    #[serde(default)]
     pub param: Option<String>,
+}
+
+/// An object, or the message alone.
+impl<'de> Deserialize<'de> for JobError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = |value: Value| match value {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        };
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Object(mut members) => {
+                let mut member = |name: &str| members.remove(name).and_then(text);
+                JobError { code: member("code"), message: member("message"), param: member("param") }
+            }
+            other => JobError { message: text(other), ..JobError::default() },
+        })
+    }
+}
+
+/// Decodes a value that may be `null`, which is the default.
+fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl fmt::Display for JobError {
@@ -208,7 +230,7 @@ pub struct Job {
     /// The id at the endpoint.
     pub id: String,
     /// The model that is tuned.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub model: String,
     /// The status.
     pub status: JobStatus,
@@ -243,16 +265,16 @@ pub struct Job {
 #[non_exhaustive]
 pub struct JobEvent {
     /// The id at the endpoint.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub id: String,
     /// The time of the event, in seconds since 1970.
     #[serde(default)]
     pub created_at: Option<u64>,
     /// The level: `info`, `warn` or `error`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub level: String,
     /// The message.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub message: String,
     /// Measurements, such as the loss at a step.
     #[serde(default)]
@@ -266,6 +288,6 @@ pub struct Page<T> {
     /// The items.
     pub data: Vec<T>,
     /// Whether there are more items: request those after the id of the last one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub has_more: bool,
 }

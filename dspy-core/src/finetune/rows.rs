@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lm::{Completion, Message, ToolSpec};
 use crate::predictor::Predictor;
-use crate::program::{HasPredictors, Trace};
+use crate::program::{HasPredictors, Trace, TraceStep, selecting_predictors};
 use crate::signature::{Demo, Values};
 
 /// A conversation, and the reply to learn.
@@ -52,6 +52,29 @@ impl TrainingRow {
             reply: reply(completion),
             worse: None,
         })
+    }
+
+    /// Creates a row from a call in a trace. `selected` says that the program selects the demonstrations of the predictor
+    /// for each input, so that the row has those of the trace. Not covered by semantic versioning.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and if the trace has no selected demonstrations.
+    #[doc(hidden)]
+    pub fn of_step(predictor: &Predictor, selected: bool, step: &TraceStep) -> Result<Self> {
+        if !selected {
+            return Self::of(predictor, &step.inputs, &step.outputs);
+        }
+        let Some(demos) = &step.demos else {
+            let message = format!(
+                "the trace does not have the demonstrations that `{}` shows for its input; trace the program itself, \
+                 whose module must show them by `Predictor::select_demos`",
+                step.predictor
+            );
+            return Err(Error::other(message));
+        };
+        let mut predictor = predictor.clone();
+        predictor.set_demos(demos.clone());
+        Self::of(&predictor, &step.inputs, &step.outputs)
     }
 
     /// Returns the row as a preference: the model should prefer its reply to the one with the outputs
@@ -122,18 +145,23 @@ impl TrainingSet {
     /// Adds a row for each call of a trace that returned outputs, and returns the number of rows. The
     /// selection of good runs is up to the caller: trace them, score them, and add the traces of the best.
     ///
+    /// A row has the demonstrations of the predictor. If the program selects them for each input, as `NearestDemos` does,
+    /// it has those that were selected in the traced run, without the ones about the input itself.
+    ///
     /// # Errors
-    /// If the trace is of a program with other predictors.
+    /// If the trace is of a program with other predictors, or of one that has not selected demonstrations where this
+    /// program does.
     pub fn add_trace(&mut self, program: &impl HasPredictors, trace: &Trace) -> Result<usize> {
-        let predictors = program.named_predictors();
+        let predictors = selecting_predictors(program);
         let mut rows = Vec::new();
         for step in trace.steps.iter().filter(|step| step.error.is_none() && !step.outputs.is_empty()) {
-            let Some((_, predictor)) = predictors.iter().find(|(path, _)| *path == step.predictor) else {
+            let Some((_, predictor, selects)) = predictors.iter().find(|(path, ..)| *path == step.predictor)
+            else {
                 let message =
                     format!("the trace has a call of `{}`, which the program lacks", step.predictor);
-                return Err(crate::Error::other(message));
+                return Err(Error::other(message));
             };
-            rows.push(TrainingRow::of(predictor, &step.inputs, &step.outputs)?);
+            rows.push(TrainingRow::of_step(predictor, selects.is_some(), step)?);
         }
         let count = rows.len();
         self.rows.extend(rows);

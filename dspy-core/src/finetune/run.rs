@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::client::FineTuning;
+use super::client::{FineTuning, segment};
 use super::error::FineTuneError;
 use super::job::{FineTune, Job, JobStatus};
 use super::state::RunState;
@@ -21,6 +21,8 @@ const PAGES: usize = 20;
 const TRIES: u32 = 3;
 /// The member of a job's metadata that identifies the run.
 const MARK: &str = "dspy_run";
+/// The number of status queries in a row after which a job that the endpoint does not find counts as missing.
+const MISSES: u32 = 5;
 
 /// A tuned model.
 #[derive(Debug, Clone)]
@@ -50,6 +52,15 @@ impl TunedModel {
     }
 }
 
+/// The result of a search for a job of an earlier run.
+enum Search {
+    /// The id of the job.
+    Found(String),
+    Absent,
+    /// The endpoint has no list of jobs.
+    NoList,
+}
+
 /// The files to upload.
 struct Files {
     training: Arc<[u8]>,
@@ -61,23 +72,33 @@ impl FineTuning {
     /// Uploads the rows, creates the job, waits until it finishes and returns the tuned model.
     ///
     /// `state` is the path of a small file that holds the ids. It is written before each step takes effect:
-    /// restarted after a crash, the run continues with the existing file and job. If a crash or a lost
+    /// restarted after a crash, the run continues with the existing file and job, and once the job has succeeded, the
+    /// model is returned without a request. If a crash or a lost
     /// connection leaves it unknown whether a file or a job was created, the endpoint's lists are searched
-    /// before anything is sent again. Dropping the future stops the waiting, not the job; see
-    /// [`cancel`](Self::cancel). A state file may be used by one run at a time.
+    /// before anything is sent again; if the endpoint has no list of jobs, that is an error, and no second job is
+    /// created. Dropping the future stops the waiting, not the job; see [`cancel`](Self::cancel). A state file may be
+    /// used by one run at a time.
     ///
     /// # Errors
     /// If the rows are invalid, the endpoint cannot be reached, the job fails or is cancelled, or does not
     /// finish within the [deadline](Self::deadline). To try again after a failed job, delete the state file.
+    /// [`FineTuneError::Unknown`] if a job may exist whose id is not known; see [`adopt`](Self::adopt).
     pub async fn run(&self, tune: &FineTune, state: impl AsRef<Path>) -> Result<TunedModel, FineTuneError> {
-        let job = self.start(tune, state).await?;
-        let job = self.wait(&job.id).await?;
-        match job.fine_tuned_model.clone() {
-            Some(name) => Ok(TunedModel { name, job, api: self.api.clone() }),
-            None => Err(FineTuneError::Answer {
-                message: format!("job {} has succeeded without the name of a model", job.id),
-            }),
+        let path = state.as_ref();
+        let (id, mut state) = self.begun(tune, path).await?;
+        let is_new = state.done.is_none();
+        let job = match state.done.take() {
+            Some(job) => job,
+            None => self.wait(&id).await?,
+        };
+        let Some(name) = job.fine_tuned_model.clone().filter(|name| !name.trim().is_empty()) else {
+            let message = format!("job {} has succeeded without the name of a model", job.id);
+            return Err(FineTuneError::Answer { message });
+        };
+        if is_new {
+            RunState { done: Some(job.clone()), ..state }.save(path)?;
         }
+        Ok(TunedModel { name, job, api: self.api.clone() })
     }
 
     /// Does the first part of [`run`](Self::run): uploads the rows and creates the job, or finds the existing
@@ -86,11 +107,42 @@ impl FineTuning {
     /// # Errors
     /// The same as those of [`run`](Self::run).
     pub async fn start(&self, tune: &FineTune, state: impl AsRef<Path>) -> Result<Job, FineTuneError> {
+        let (id, _) = self.begun(tune, state.as_ref()).await?;
+        self.job(&id).await
+    }
+
+    /// Records the id of an existing job in a state file, so that the next [`run`](Self::run) with this file waits
+    /// for it. For a job whose creation had an [unknown outcome](FineTuneError::Unknown) at an endpoint without a
+    /// list of jobs.
+    ///
+    /// # Errors
+    /// If the endpoint does not know the job, it is of another training file, or the file is not the state of a run
+    /// without a job.
+    pub async fn adopt(&self, state: impl AsRef<Path>, id: &str) -> Result<Job, FineTuneError> {
         let path = state.as_ref();
+        let mut state = RunState::read(path)?;
+        let wrong = |message: String| FineTuneError::State { path: path.into(), message };
+        if let Some(known) = state.job.as_deref().filter(|known| *known != id) {
+            return Err(wrong(format!("it has the job {known} already")));
+        }
+        let job = self.job(id).await?;
+        if let (Some(own), Some(file)) = (&state.training_file, &job.training_file)
+            && own != file
+        {
+            return Err(wrong(format!("the job {id} is of the training file {file}, not of {own}")));
+        }
+        state.job = Some(id.to_owned());
+        state.creating = false;
+        state.save(path)?;
+        Ok(job)
+    }
+
+    /// Returns the id of the job, created now or by an earlier run, and the state.
+    async fn begun(&self, tune: &FineTune, path: &Path) -> Result<(String, RunState), FineTuneError> {
         let files = self.files_of(tune)?;
         let mut state = RunState::open(path, &files.key)?;
-        if let Some(job) = &state.job {
-            return self.job(job).await;
+        if let Some(job) = state.job.clone() {
+            return Ok((job, state));
         }
         let short = &files.key[..16];
         let training = match state.training_file.clone() {
@@ -105,10 +157,11 @@ impl FineTuning {
             state.save(path)?;
         }
         let request = request(tune, &state, &training);
-        let job = self.created(&request, &training, &files.key).await?;
-        state.job = Some(job.id.clone());
+        let id = self.created(&request, &training, &mut state, path).await?;
+        state.job = Some(id.clone());
+        state.creating = false;
         state.save(path)?;
-        Ok(job)
+        Ok((id, state))
     }
 
     /// Checks the rows and returns them as files, with the digest of everything that the result depends on.
@@ -168,62 +221,73 @@ impl FineTuning {
         Ok(None)
     }
 
-    /// Returns the job, created now or by an earlier run.
+    /// Returns the id of the job, created now or by an earlier run. The state says before each request to create it
+    /// that its outcome is unknown, until it is known.
     async fn created(
         &self,
         request: &Map<String, Value>,
         training: &str,
-        key: &str,
-    ) -> Result<Job, FineTuneError> {
+        state: &mut RunState,
+        path: &Path,
+    ) -> Result<String, FineTuneError> {
         let mut tries = 0;
+        let mut unknown = None;
+        let key = state.key[..32].to_owned();
         // Some servers do not accept metadata; then the job is identified by its file.
         let mut marked = request.clone();
-        marked.entry("metadata").or_insert_with(|| json!({MARK: key[..32].to_owned()}));
+        marked.entry("metadata").or_insert_with(|| json!({MARK: key}));
         loop {
-            if let Some(job) = self.find_job(training, key).await? {
-                return Ok(job);
+            match self.find_job(training, &key).await? {
+                Search::Found(id) => return Ok(id),
+                Search::NoList if state.creating => {
+                    return Err(FineTuneError::Unknown { path: path.into(), source: unknown });
+                }
+                Search::Absent | Search::NoList => {}
             }
+            state.creating = true;
+            state.save(path)?;
             let error = match self.create(&marked).await {
-                Ok(job) => return Ok(job),
+                Ok(job) => return usable(job),
                 Err(error) => error,
             };
+            if is_refusal(&error) {
+                state.creating = false;
+                state.save(path)?;
+            }
             if refuses(&error, "metadata") && marked.remove("metadata").is_some() {
                 continue;
+            }
+            if let FineTuneError::Endpoint(error) = &error {
+                unknown = Some(Box::new(error.clone()));
             }
             self.again(error, &mut tries).await?;
         }
     }
 
-    async fn find_job(&self, training: &str, key: &str) -> Result<Option<Job>, FineTuneError> {
+    async fn find_job(&self, training: &str, key: &str) -> Result<Search, FineTuneError> {
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
-            let Some(page) = known(self.jobs(after.as_deref()).await)? else { return Ok(None) };
+            let Some(page) = known(self.jobs(after.as_deref()).await)? else { return Ok(Search::NoList) };
             after = page.data.last().map(|job| job.id.clone()).filter(|_| page.has_more);
             let ours = |job: &Job| {
                 let mark = job.metadata.as_ref().and_then(|notes| notes.get(MARK)?.as_str());
                 // The name of the file holds the digest of the run, so it belongs to no other run's job.
-                mark == Some(&key[..32]) || (mark.is_none() && job.training_file.as_deref() == Some(training))
+                mark == Some(key) || (mark.is_none() && job.training_file.as_deref() == Some(training))
             };
             let over = |job: &Job| matches!(job.status, JobStatus::Failed | JobStatus::Cancelled);
             if let Some(job) = page.data.into_iter().find(|job| ours(job) && !over(job)) {
-                return Ok(Some(job));
+                return Ok(Search::Found(usable(job)?));
             }
             if after.is_none() {
                 break;
             }
         }
-        Ok(None)
+        Ok(Search::Absent)
     }
 
     /// Waits before the next attempt, or returns the error if another attempt cannot help.
     async fn again(&self, error: FineTuneError, tries: &mut u32) -> Result<(), FineTuneError> {
-        let open = match &error {
-            FineTuneError::Endpoint(error) => {
-                // A reply that cannot be decoded does not mean that the request failed.
-                error.is_retryable() || error.kind == LmErrorKind::Decode
-            }
-            _ => false,
-        };
+        let open = matches!(&error, FineTuneError::Endpoint(error) if is_open(error));
         if !open || *tries >= TRIES {
             return Err(error);
         }
@@ -234,17 +298,20 @@ impl FineTuning {
     }
 
     /// Waits until a job finishes. Failed status requests are not failures of the job: they are repeated
-    /// until the deadline.
+    /// until the deadline, also after a reply that cannot be read.
     ///
     /// # Errors
-    /// If the job fails or is cancelled, does not finish in time, or the endpoint refuses the status request.
+    /// If the job fails or is cancelled, does not finish in time, the endpoint refuses the status request, or it does
+    /// not find the job several times in a row.
     pub async fn wait(&self, id: &str) -> Result<Job, FineTuneError> {
         let start = Instant::now();
         let mut pause = self.polling.0;
         let mut before = None;
+        let mut misses = 0;
         loop {
             match self.job(id).await {
                 Ok(job) => {
+                    misses = 0;
                     if before.as_ref() != Some(&job.status) {
                         tracing::info!(job = id, status = %job.status, "fine-tuning");
                         before = Some(job.status.clone());
@@ -259,8 +326,16 @@ impl FineTuning {
                         _ => {}
                     }
                 }
-                Err(FineTuneError::Endpoint(error)) if error.is_retryable() => {
-                    tracing::warn!(job = id, %error, "a fine-tuning job could not be created");
+                Err(FineTuneError::Endpoint(source)) if source.kind == LmErrorKind::NotFound => {
+                    // A new job may not be found at once, and a proxy may not find its server.
+                    misses += 1;
+                    if misses >= MISSES {
+                        return Err(FineTuneError::Missing { job: id.to_owned(), source: source.into() });
+                    }
+                    tracing::warn!(job = id, error = %source, "the status of a fine-tuning job is not known");
+                }
+                Err(FineTuneError::Endpoint(error)) if is_open(&error) => {
+                    tracing::warn!(job = id, %error, "the status of a fine-tuning job is not known");
                 }
                 Err(error) => return Err(error),
             }
@@ -271,6 +346,29 @@ impl FineTuning {
             sleep(pause).await;
             pause = longer(pause, self.polling.1);
         }
+    }
+}
+
+/// Returns the id of a job, if it can be queried.
+fn usable(job: Job) -> Result<String, FineTuneError> {
+    segment(&job.id)?;
+    Ok(job.id)
+}
+
+/// Returns whether a failure may pass. A reply that cannot be decoded does not mean that the request failed.
+fn is_open(error: &LmError) -> bool {
+    error.is_retryable() || error.kind == LmErrorKind::Decode
+}
+
+/// Returns whether a failure means that nothing was done: the request was not sent, or the endpoint refused it.
+fn is_refusal(error: &FineTuneError) -> bool {
+    match error {
+        FineTuneError::Endpoint(error) => match error.status {
+            // A time-out, and a conflict, say nothing about the effect.
+            Some(status) => (400..500).contains(&status) && !matches!(status, 408 | 409),
+            None => error.attempts == 0,
+        },
+        _ => false,
     }
 }
 

@@ -13,7 +13,7 @@ use super::paths::{Named, Paths, PredictorRef};
 use super::watch::Watched;
 use crate::lm::Usage;
 use crate::locks::MutexExt as _;
-use crate::signature::Values;
+use crate::signature::{Demo, Values};
 
 /// The largest number of steps in a trace; later ones are only counted.
 const LONGEST: usize = 10_000;
@@ -26,6 +26,10 @@ pub struct TraceStep {
     pub predictor: String,
     /// The input values.
     pub inputs: Values,
+    /// The demonstrations of a [training row](crate::finetune::TrainingSet::add_trace) of the call, if the program
+    /// selects them for each input, as `NearestDemos` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demos: Option<Vec<Demo>>,
     /// The output values; empty if the call failed.
     pub outputs: Values,
     /// The last reply of the model, unmodified.

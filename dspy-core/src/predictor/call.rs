@@ -414,6 +414,7 @@ fn record(
     let step = TraceStep {
         predictor: String::new(),
         inputs,
+        demos: predictor.lesson_demos().map(<[_]>::to_vec),
         outputs: result.cloned().unwrap_or_default(),
         reply: details.completions().first().map(|completion| completion.text.clone()).unwrap_or_default(),
         usage: details.usage,

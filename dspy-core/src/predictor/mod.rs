@@ -54,7 +54,11 @@ struct State {
     /// The descriptions of tools by name, which replace those of the tools that are passed in.
     tools: Arc<BTreeMap<String, String>>,
     demos: Arc<[Demo]>,
+    /// The demonstrations of a training row of a call, if they were selected for its input.
+    lesson: Option<Arc<[Demo]>>,
     lm: Option<Lm>,
+    /// The name of the model in the state that was loaded, until a model is bound.
+    saved_lm: Option<Value>,
     adapter: Option<Arc<dyn Adapter>>,
     params: Params,
     recovery: Option<Recovery>,
@@ -70,7 +74,9 @@ impl Clone for State {
             playbook: self.playbook.clone(),
             tools: self.tools.clone(),
             demos: self.demos.clone(),
+            lesson: self.lesson.clone(),
             lm: self.lm.clone(),
+            saved_lm: self.saved_lm.clone(),
             adapter: self.adapter.clone(),
             params: self.params.clone(),
             recovery: self.recovery,
@@ -127,7 +133,9 @@ impl Predictor {
             playbook: Arc::default(),
             tools: Arc::default(),
             demos: Arc::from([]),
+            lesson: None,
             lm: None,
+            saved_lm: None,
             adapter: None,
             params: Params::default(),
             recovery: None,
@@ -243,7 +251,23 @@ impl Predictor {
 
     /// Replaces the demonstrations.
     pub fn set_demos(&mut self, demos: impl Into<Arc<[Demo]>>) {
-        self.state_mut().demos = demos.into();
+        let state = self.state_mut();
+        state.demos = demos.into();
+        state.lesson = None;
+    }
+
+    /// Replaces the demonstrations of a copy of the predictor by those that were selected for one input. Traces of its
+    /// calls have `lesson`, the ones of a [training row](crate::finetune::TrainingSet::add_trace): the same, unless
+    /// some of `demos` are about the input itself and thereby show the answer.
+    pub fn select_demos(&mut self, demos: impl Into<Arc<[Demo]>>, lesson: impl Into<Arc<[Demo]>>) {
+        let state = self.state_mut();
+        state.demos = demos.into();
+        state.lesson = Some(lesson.into());
+    }
+
+    /// Returns the demonstrations of a training row of a call, if they were selected for its input.
+    pub(crate) fn lesson_demos(&self) -> Option<&[Demo]> {
+        self.state.lesson.as_deref()
     }
 
     /// Returns the model that is bound to this predictor.
@@ -253,7 +277,24 @@ impl Predictor {
 
     /// Binds a model to this predictor, or unbinds it with `None`.
     pub fn set_lm(&mut self, lm: impl Into<Option<Lm>>) {
-        self.state_mut().lm = lm.into();
+        let state = self.state_mut();
+        state.lm = lm.into();
+        state.saved_lm = None;
+    }
+
+    /// Returns the name of the model that the predictor was bound to when its [loaded](crate::program::HasPredictors::load)
+    /// state was saved, such as a tuned one. Loading binds no model; the name is kept, and saved again, until one is
+    /// bound.
+    pub fn saved_lm(&self) -> Option<&Value> {
+        self.state.saved_lm.as_ref()
+    }
+
+    /// Sets the name of the model in a loaded state. A bound model stays, and has its own name.
+    pub(crate) fn set_saved_lm(&mut self, name: Option<&Value>) {
+        let name = name.filter(|_| self.state.lm.is_none());
+        if self.state.saved_lm.as_ref() != name {
+            self.state_mut().saved_lm = name.cloned();
+        }
     }
 
     /// Binds an adapter to this predictor.

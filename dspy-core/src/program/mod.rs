@@ -28,4 +28,4 @@ pub(crate) use module::named;
 pub use module::{BoxModule, Module};
 pub use walk::{HasPredictors, Visitor, VisitorMut};
 #[doc(hidden)]
-pub use walk::{module_settings, register_copy};
+pub use walk::{module_settings, register_copy, selecting_predictors};

@@ -73,7 +73,9 @@ pub trait HasPredictors {
         Ok(ProgramState::of(self).write(path)?)
     }
 
-    /// Returns this program with a [saved](Self::save) state, written by this library or by Python DSPy.
+    /// Returns this program with a [saved](Self::save) state, written by this library or by Python DSPy. Models are not
+    /// bound: if the saved program had one where this program has none, a warning is logged, and
+    /// [`Predictor::saved_lm`] has its name.
     ///
     /// # Errors
     /// If the file cannot be read, or was saved from a program with other predictors or other signatures.
@@ -81,7 +83,19 @@ pub trait HasPredictors {
     where
         Self: Sized,
     {
+        let path = path.as_ref();
         ProgramState::read(path)?.apply(&mut self)?;
+        let unbound = self.named_predictors().into_iter();
+        let unbound =
+            unbound.filter_map(|(predictor, state)| Some(format!("`{predictor}`: {}", state.saved_lm()?)));
+        let unbound: Vec<String> = unbound.collect();
+        if !unbound.is_empty() {
+            tracing::warn!(
+                path = %path.display(),
+                models = unbound.join(", "),
+                "the saved program was bound to models, and loading binds none; bind them, or it runs with the current model"
+            );
+        }
         Ok(self)
     }
 }
@@ -104,6 +118,19 @@ pub(super) fn found(module: &(impl HasPredictors + ?Sized)) -> Vec<Found<'_>> {
         settings: &mut Vec::new(),
     });
     found
+}
+
+/// Returns the predictors with their paths, each with the number of demonstrations that a call shows if its program
+/// [selects](Visitor::showing) them and it has more. Not covered by semantic versioning.
+#[doc(hidden)]
+pub fn selecting_predictors(
+    module: &(impl HasPredictors + ?Sized),
+) -> Vec<(String, &Predictor, Option<usize>)> {
+    let selects = |Found { path, predictor, shown }| {
+        let fewer = shown.filter(|shown| *shown < predictor.demos().len());
+        (path, predictor, fewer)
+    };
+    found(module).into_iter().map(selects).collect()
 }
 
 /// Returns the [settings](Visitor::settings) of the modules of a program, each with the path and the name of its
@@ -230,7 +257,7 @@ impl<'a> Visitor<'a, '_> {
     }
 
     /// Visits a module at the current path, each call of which shows only this many of its demonstrations. Saved
-    /// programs say so.
+    /// programs say so. If the module shows them by [`Predictor::select_demos`], its traces can become training rows.
     pub fn showing(&mut self, demos: usize, module: &'a (impl HasPredictors + ?Sized)) {
         let outer = self.shown.replace(demos);
         module.visit(self);

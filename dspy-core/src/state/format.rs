@@ -50,7 +50,8 @@ pub struct PredictorState {
     /// The number of demonstrations that each call shows, for information only; absent if it shows all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<usize>,
-    /// The id of the bound model, for information only; never a key. Loading does not bind the model.
+    /// The id of the bound model, for information only; never a key. Loading does not bind the model, but keeps the
+    /// [name](crate::predict::Predictor::saved_lm).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lm: Option<Value>,
 }
@@ -187,7 +188,7 @@ impl PredictorState {
             tools: predictor.tool_descriptions().clone(),
             demos: predictor.demos().to_vec(),
             shown: None,
-            lm: predictor.lm().map(|lm| Value::from(lm.id())),
+            lm: predictor.lm().map(|lm| Value::from(lm.id())).or_else(|| predictor.saved_lm().cloned()),
         }
     }
 
@@ -274,6 +275,7 @@ impl PredictorState {
             }
         }
         predictor.set_demos(demos);
+        predictor.set_saved_lm(self.lm.as_ref());
     }
 }
 

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 use crate::endpoint;
 use dspy_test_server::{Act, Seen, Server, chat, reply};
 
+mod odd;
+
 /// What happens to one request beside what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
@@ -32,6 +34,10 @@ enum Fault {
     CutAfter,
     /// Answered with a page; nothing is done.
     Page,
+    /// Done, but answered with this status.
+    StatusAfter(u16),
+    /// Done, but answered with a page.
+    PageAfter,
 }
 
 #[derive(Default)]
@@ -130,10 +136,17 @@ impl Tuner {
         let server = Server::start(move |number, seen| {
             let fault = fault(number, seen);
             let answer = || kept.lock().unwrap().answer(seen);
+            if matches!(fault, Some(Fault::StatusAfter(_) | Fault::PageAfter)) {
+                answer();
+            }
             match fault {
                 None => answer(),
-                Some(Fault::Status(status)) => reply(status, &[], r#"{"error": {"message": "not now"}}"#),
-                Some(Fault::Page) => reply(200, &[("content-type", "text/html")], "<html>Hello</html>"),
+                Some(Fault::Status(status) | Fault::StatusAfter(status)) => {
+                    reply(status, &[], r#"{"error": {"message": "not now"}}"#)
+                }
+                Some(Fault::Page | Fault::PageAfter) => {
+                    reply(200, &[("content-type", "text/html")], "<html>Hello</html>")
+                }
                 Some(Fault::HangBefore) => {
                     notice.notify_one();
                     Act::Hang

@@ -220,7 +220,8 @@ impl<P: Program, E: ExampleFor<P>> BetterTogether<P, E, SharedMetric<E, P::Outpu
         let mut all = estimate::<P, E, _>(program, &data, &self.options, cost)?;
         let sure = all.program_calls.least;
         for at in steps {
-            let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
+            let teacher = data.teacher.clone();
+            let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher };
             let mut step = self.optimizers[at].1.estimate(program, data)?;
             if self.options.best_score.is_some() {
                 step = step.or_nothing();

@@ -20,7 +20,7 @@ pub(crate) use self::settings::{Settings, bootstrap_setters, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
 use crate::error::OptimizeError;
-use crate::estimate::{Cost, Sizes};
+use crate::estimate::{Cost, Sizes, Taught};
 use crate::options::Options;
 use crate::report::{Stopped, Trial};
 use dspy_core::evaluate::SharedMetric;
@@ -97,7 +97,8 @@ impl<E, O> BootstrapFewShot<SharedMetric<E, O>> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        Ok(self.settings.cost(self.settings.runs(sizes.train, self.settings.max_bootstrapped_demos)))
+        let runs = self.settings.runs(sizes.train, self.settings.max_bootstrapped_demos);
+        Ok(Cost { taught: Taught::All, ..self.settings.cost(runs) })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>

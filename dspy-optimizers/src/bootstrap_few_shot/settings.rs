@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Outcome;
 use crate::error::OptimizeError;
-use crate::estimate::{Cost, Span};
+use crate::estimate::{Cost, Span, Taught};
 use crate::identity::model_identity;
 
 /// The parameters of a bootstrap that determine its result.
@@ -72,6 +72,7 @@ impl Settings {
         Cost {
             demos: self.max_bootstrapped_demos.max(self.max_labeled_demos),
             teacher_lm: self.teacher_lm.clone(),
+            taught: Taught::Some,
             ..Cost::of_rollouts(rollouts)
         }
     }
@@ -80,7 +81,7 @@ impl Settings {
     pub(crate) fn cost_of_every_row(&self, rows: usize) -> Cost {
         let rows = rows as u64;
         let rollouts = Span::between(rows, rows.saturating_mul(self.max_rounds as u64));
-        Cost { demos: 0, ..self.cost(rollouts) }
+        Cost { demos: 0, taught: Taught::All, ..self.cost(rollouts) }
     }
 
     /// Returns the identity of the settings for the header of a journal.

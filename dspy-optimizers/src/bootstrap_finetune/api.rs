@@ -107,7 +107,17 @@ impl Trainer for ApiTrainer {
             let tune = FineTune::new(self.base(&job.model)?, job.rows.clone()).limits(self.limits);
             let tune = (self.configure)(tune, job);
             let state = job.state.as_ref().ok_or(NO_RUN_DIR)?;
-            Ok(self.client.run(&tune, state).await?.lm()?)
+            let base = self.base(&job.model)?;
+            let tuned = self.client.run(&tune, state).await?;
+            if tuned.name() == base {
+                return Err(format!(
+                    "job {} has succeeded with the name of the model to begin with, `{base}`, so the \
+                    tuned model cannot be told from it",
+                    tuned.job().id
+                )
+                .into());
+            }
+            Ok(tuned.lm()?)
         })
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use dspy_base::digest::Digest;
 use dspy_core::finetune::{TrainingRow, TrainingSet};
 use dspy_core::lm::Lm;
-use dspy_core::program::{HasPredictors, TraceStep, current_lm};
+use dspy_core::predict::Predictor;
+use dspy_core::program::{HasPredictors, TraceStep, current_lm, module_settings, selecting_predictors};
 use dspy_core::signature::Values;
 use dspy_core::{Error, Seed};
 
@@ -40,6 +41,31 @@ pub(super) fn groups(program: &impl HasPredictors, multitask: bool) -> Result<Ve
     Ok(groups)
 }
 
+/// Checks that a teacher selects the demonstrations that the program shows, as these are the ones of its rows.
+///
+/// # Errors
+/// If the program selects demonstrations, and the teacher from others or in another way.
+pub(super) fn check_selection(
+    program: &impl HasPredictors,
+    teacher: &impl HasPredictors,
+) -> Result<(), OptimizeError> {
+    let teachers = teacher.named_predictors();
+    let selecting = selecting_predictors(program).into_iter().filter(|(_, _, shown)| shown.is_some());
+    let same_way = module_settings(program) == module_settings(teacher);
+    let differ = |(path, predictor, _): &(String, &Predictor, _)| {
+        let other = teachers.iter().find(|(other, _)| other == path);
+        !same_way || other.is_none_or(|(_, other)| other.demos() != predictor.demos())
+    };
+    let problems = selecting.filter(differ).map(|(path, ..)| {
+        format!(
+            "`{path}` selects its demonstrations for each input, so that training prompts need a teacher with the same \
+             demonstrations and settings; set a `teacher_lm` instead, or `exclude_demos`"
+        )
+    });
+    let problems: Vec<String> = problems.collect();
+    if problems.is_empty() { Ok(()) } else { Err(OptimizeError::Teacher(problems)) }
+}
+
 /// The settings of jobs.
 pub(super) struct Plan<'a> {
     pub(super) seed: Seed,
@@ -57,12 +83,13 @@ impl Plan<'_> {
         mut groups: Vec<Group>,
         successes: &[(&Values, &[TraceStep])],
     ) -> Result<(Vec<TrainingJob>, Vec<String>), OptimizeError> {
-        let predictors = program.named_predictors();
+        let predictors = selecting_predictors(program);
         let mut seen: Vec<&str> = Vec::new();
         let steps = successes.iter().flat_map(|(row, steps)| steps.iter().map(move |step| (*row, step)));
         for (row, step) in steps.filter(|(_, step)| step.error.is_none() && !step.outputs.is_empty()) {
             // Calls of predictors outside the program have no path in it.
-            let Some((path, predictor)) = predictors.iter().find(|(path, _)| *path == step.predictor) else {
+            let Some((path, predictor, shown)) = predictors.iter().find(|(path, ..)| *path == step.predictor)
+            else {
                 continue;
             };
             // A prompt that shows the answer teaches to copy it.
@@ -70,9 +97,11 @@ impl Plan<'_> {
             let row = if is_shown {
                 let mut predictor = (*predictor).clone();
                 [row, &step.inputs].into_iter().for_each(|values| demos::leave_out(&mut predictor, values));
-                TrainingRow::of(&predictor, &step.inputs, &step.outputs)?
+                // The teacher has selected from those that are not about the row.
+                let selects = shown.is_some_and(|shown| predictor.demos().len() > shown);
+                TrainingRow::of_step(&predictor, selects, step)?
             } else {
-                TrainingRow::of(predictor, &step.inputs, &step.outputs)?
+                TrainingRow::of_step(predictor, shown.is_some(), step)?
             };
             if let Some(group) = groups.iter_mut().find(|group| group.predictors.contains(path)) {
                 group.rows.push(row);
@@ -81,7 +110,7 @@ impl Plan<'_> {
                 }
             }
         }
-        let without = predictors.iter().map(|(path, _)| path).filter(|path| !seen.contains(&path.as_str()));
+        let without = predictors.iter().map(|(path, ..)| path).filter(|path| !seen.contains(&path.as_str()));
         let without = without.cloned().collect();
         let jobs = groups.into_iter().filter(|group| !group.rows.is_empty());
         Ok((jobs.map(|group| self.job(group)).collect(), without))

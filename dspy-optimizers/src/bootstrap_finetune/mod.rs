@@ -3,6 +3,7 @@
 #[cfg(feature = "http")]
 mod api;
 mod jobs;
+mod record;
 mod trainer;
 
 use std::fmt;
@@ -17,13 +18,15 @@ use serde_json::{Value, json};
 
 #[cfg(feature = "http")]
 pub use self::api::ApiTrainer;
-use self::jobs::{Plan, groups};
+use self::jobs::{Plan, check_selection, groups};
+use self::record::{record, recorded};
 use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
 use crate::bootstrap_few_shot::{EveryRow, Settings, notes, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::counts::counted;
 use crate::engine::{ExampleFor, Program, Stop, Study};
+use crate::error::of_others;
 use crate::estimate::{Cost, Sizes};
 use crate::options::Options;
 use crate::report::{ItemReport, Stopped, Trial};
@@ -64,7 +67,7 @@ use dspy_core::evaluate::SharedMetric;
 /// # impl Trainer for Prepared {
 /// #     fn identity(&self) -> String { "prepared".into() }
 /// #     fn train<'a>(&'a self, job: &'a TrainingJob) -> BoxFuture<'a, Result<Lm, BoxError>> {
-/// #         Box::pin(async move { Ok(job.model.clone()) })
+/// #         Box::pin(async move { Ok(Lm::scripted(vec![job.name.clone()])) })
 /// #     }
 /// # }
 /// # struct Row(&'static str, &'static str);
@@ -170,6 +173,7 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             checked.map_err(|source| OptimizeError::Trainer { model: group.name.clone(), source })?;
         }
         let mut teacher = study.teacher().unwrap_or(study.program()).clone();
+        check_selection(&program, &teacher)?;
         if let Some(lm) = &self.settings.teacher_lm {
             teacher.set_lm(lm.clone());
         }
@@ -200,13 +204,6 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
                 counted(job.rows.rows().len(), "row"),
                 lm.id()
             ));
-            if (lm.id(), lm.deployment()) == (job.model.id(), job.model.deployment()) {
-                study.warn(format!(
-                    "the tuned model of {} has the name and the address of the former one, so journals and saved \
-                     programs cannot tell them apart; give it another name",
-                    job.name
-                ));
-            }
             bind(&mut program, job, lm);
         }
         for path in without {
@@ -240,22 +237,37 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
             .collect();
         // All jobs end before errors are looked at, so that none is left without its state.
         let results: Vec<_> = stream::iter(runs).buffered(study.concurrency()).collect().await;
-        let mut models = Vec::new();
+        let (mut models, mut finished, mut failure) = (Vec::new(), Vec::new(), None);
         for (job, result) in jobs.iter().zip(results) {
             match result {
-                Ok(lm) => models.push(lm),
-                Err(source) if is_outage(&source) => return Err(study.outage(source)),
-                Err(source) => return Err(failed(&job.name, source).into()),
+                Ok(lm) => {
+                    finished.push((job.name.clone(), lm.id().to_owned()));
+                    models.push(lm);
+                }
+                Err(source) => failure = failure.or(Some((job, source))),
             }
         }
-        Ok(models)
+        match failure {
+            None => Ok(models),
+            Some((job, source)) => Err(stopped(study, job, source, finished)),
+        }
     }
 
-    /// Runs a job. A panic of the trainer is an error, so that the other jobs end as usual.
+    /// Runs a job, or returns the model of an earlier run. A panic of the trainer is an error, so that the other jobs end
+    /// as usual.
     async fn tuned(&self, job: &TrainingJob) -> Result<Lm, BoxError> {
-        let work = async { self.trainer.train(job).await };
+        let work = async {
+            let known = recorded(job).and_then(|id| self.trainer.tuned(job, &id));
+            match known {
+                Some(lm) => renamed(job, lm),
+                None => renamed(job, self.trainer.train(job).await?),
+            }
+        };
         match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(result) => result,
+            Ok(result) => {
+                result.iter().for_each(|lm| record(job, lm));
+                result
+            }
             Err(panic) => {
                 let message = panics::message(&*panic).unwrap_or("without a message");
                 Err(format!("the trainer panicked: {message}").into())
@@ -265,7 +277,43 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
 }
 
 fn failed(job: &str, source: BoxError) -> OptimizeError {
-    OptimizeError::Training { job: job.to_owned(), source }
+    OptimizeError::Training { job: job.to_owned(), source, finished: Vec::new(), advice: String::new() }
+}
+
+/// Returns a tuned model, unless it cannot be told from the former one: results of that one would count as its own.
+fn renamed(job: &TrainingJob, lm: Lm) -> Result<Lm, BoxError> {
+    if (lm.id(), lm.deployment()) != (job.model.id(), job.model.deployment()) {
+        return Ok(lm);
+    }
+    let message = format!(
+        "the tuned model has the name and the address of the former one, `{}`, so results and saved programs cannot \
+         tell them apart; the trainer must return it with another name or endpoint",
+        lm.id()
+    );
+    Err(message.into())
+}
+
+/// Returns the error of a job that was started, with the models of the other jobs, which are paid.
+fn stopped<P: Program, E: ExampleFor<P>>(
+    study: &Study<'_, P, E>,
+    job: &TrainingJob,
+    source: BoxError,
+    finished: Vec<(String, String)>,
+) -> Stop {
+    if is_outage(&source) {
+        let is_lost = study.run_dir().is_none() && !finished.is_empty();
+        let source = if is_lost { format!("{source}{}", of_others(&finished)).into() } else { source };
+        return study.outage(source);
+    }
+    let advice = match &job.state {
+        Some(state) if state.exists() => format!(
+            "; run again with the same `run_dir` to continue; to start this job anew, delete `{}` before",
+            state.display()
+        ),
+        Some(_) => "; run again with the same `run_dir` to continue".to_owned(),
+        None => "; set a `run_dir` to be able to continue such a run".to_owned(),
+    };
+    OptimizeError::Training { job: job.name.clone(), source, finished, advice }.into()
 }
 
 /// Binds the tuned model of a job to its predictors.

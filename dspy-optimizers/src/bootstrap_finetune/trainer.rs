@@ -59,11 +59,20 @@ pub trait Trainer: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Returns a handle to the model that [`train`](Self::train) has returned for this job in an earlier run, by its
+    /// [id](Lm::id), without a request; the folder of the run has the ids. A finished run then returns its result without
+    /// a call of the trainer. By default `None`, so that `train` is called again.
+    fn tuned(&self, job: &TrainingJob, id: &str) -> Option<Lm> {
+        let _ = (job, id);
+        None
+    }
+
     /// Trains the model of the job on its rows and returns the tuned one. Called again with the same job, it
-    /// resumes. Several jobs run concurrently.
+    /// resumes; for a job that has finished, it returns the model that its [state](TrainingJob::state) names. Several
+    /// jobs run concurrently.
     ///
     /// The tuned model must have another [name](Lm::id) or [endpoint](Lm::endpoint) than the former one, as journals and
-    /// saved programs refer to models by these.
+    /// saved programs refer to models by these. Another one is an error of the job.
     ///
     /// # Errors
     /// If the job fails. An [`LmError`] or a [`dspy_core::Error`] that is an

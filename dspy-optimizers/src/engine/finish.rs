@@ -12,7 +12,7 @@ use super::{ExampleFor, Program, Stop, Study};
 use crate::counts::counted;
 use crate::error::OptimizeError;
 use crate::events::StudyEvent;
-use crate::optimized::Optimized;
+use crate::optimized::{Optimized, bound_models};
 use crate::report::{ORIGINAL, PartialScore, Report, RunFacts, Stopped, Trial, Verification};
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
@@ -82,7 +82,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let found = std::mem::take(&mut *self.found.lock_any());
         let chosen = best.map(|best| found.program(best, &self.program)).transpose();
         let chosen = chosen.map_err(|error| self.failed(error))?;
-        let mut trials = found.trials;
+        let (mut trials, mut models) = (found.trials, found.models);
         let unchanged = trials.iter().find(|trial| trial.parameters == self.initial && trial.score.is_some());
         let baseline = unchanged.and_then(|trial| trial.score);
         let score = best.map_or(baseline, |best| trials[best].score);
@@ -93,6 +93,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
                 if !trials.is_empty() {
                     let original = Trial::new(ORIGINAL, &self.program);
                     trials.push(Trial { score: baseline, ..original });
+                    models.push(bound_models(&self.program));
                 }
                 (trials.len().saturating_sub(1), self.program)
             }
@@ -126,7 +127,7 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         if let Some(folder) = folder {
             write_report(&mut report, &folder);
         }
-        Ok(Optimized::new(program, report))
+        Ok(Optimized::new(program, report).with_models(models))
     }
 
     fn run_facts(&self) -> RunFacts {

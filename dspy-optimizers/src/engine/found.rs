@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dspy_core::lm::{Budget, Limit, Usage};
+use dspy_core::lm::{Budget, Limit, Lm, Usage};
 use dspy_core::predict::Predictor;
 use dspy_core::program::HasPredictors;
 
@@ -11,6 +11,7 @@ use crate::error::OptimizeError;
 use crate::fruitless::Fruitless;
 use crate::headroom::Headroom;
 use crate::identity::model_identity;
+use crate::optimized::bound_models;
 use crate::report::{Parameters, SharedStates, Trial};
 
 /// The largest number of programs that are kept, besides those that cannot be made again from their parameters.
@@ -21,6 +22,8 @@ pub(super) struct Found<P> {
     pub(super) trials: Vec<Trial>,
     /// The program of each trial, unless it can be made from the parameters of the trial.
     programs: Vec<Option<P>>,
+    /// The models that the predictors of each trial are bound to.
+    pub(super) models: Vec<Vec<Option<Lm>>>,
     /// The indices of the programs that are kept and can be made again.
     kept: Vec<usize>,
     /// The index of the first trial with the highest score, and the score.
@@ -47,6 +50,7 @@ impl<P> Default for Found<P> {
         Found {
             trials: Vec::new(),
             programs: Vec::new(),
+            models: Vec::new(),
             kept: Vec::new(),
             highest: None,
             chosen: None,
@@ -74,6 +78,7 @@ impl<P: HasPredictors + Clone> Found<P> {
         }
         let can_be_made = is_made_by(&trial.parameters, &program, original);
         self.trials.push(trial);
+        self.models.push(bound_models(&program));
         self.programs.push(Some(program));
         if can_be_made {
             self.kept.push(index);

@@ -75,10 +75,11 @@ impl<P: Module> Ensemble<P> {
     }
 
     /// Creates an ensemble of the chosen candidate of an optimization and the next best ones, `k` in total;
-    /// of fewer if fewer candidates with different parameters have a score.
+    /// of fewer if fewer candidates with different parameters have a score. A member has the models that its candidate
+    /// was scored with, such as the former ones of a tuned program; see [`Optimized::candidate`].
     ///
     /// # Errors
-    /// If `k` is 0, or a candidate does not fit the program.
+    /// If `k` is 0, a candidate does not fit the program, or its models are not known.
     pub fn of_best(optimized: &Optimized<P>, k: usize) -> Result<Self, OptimizeError>
     where
         P: Clone,
@@ -97,9 +98,8 @@ impl<P: Module> Ensemble<P> {
             }
         }
         let member = |trial: &Trial| {
-            let mut program = (**optimized).clone();
-            trial.state().apply(&mut program).map_err(Error::from)?;
-            Ok::<_, OptimizeError>(program)
+            let index = report.trials.iter().position(|other| std::ptr::eq(other, trial));
+            optimized.candidate(index.unwrap_or(report.best))
         };
         let programs = best.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
         Ok(Ensemble::new(if programs.is_empty() { vec![(**optimized).clone()] } else { programs }))

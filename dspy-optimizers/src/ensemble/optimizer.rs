@@ -183,7 +183,8 @@ where
         let sure = all.program_calls.least;
         for (index, member) in program.programs.iter().enumerate() {
             let seed = Seed::new(self.options.seed).branch("member").index(index as u64);
-            let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher: None };
+            let teacher = data.teacher.as_ref().and_then(|teacher| teacher.programs.get(index).cloned());
+            let data = Data { train: train.clone(), val: Some(val.clone()), holdout: None, teacher };
             let mut of_member = (self.inner)(seed.value()).estimate(member, data)?;
             if self.options.best_score.is_some() {
                 of_member = of_member.or_nothing();

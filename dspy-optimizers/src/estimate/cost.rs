@@ -37,6 +37,17 @@ impl Writer {
     }
 }
 
+/// The runs that a teacher makes instead of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taught {
+    /// None, except those that `teacher_lm` says.
+    None,
+    /// Some of them.
+    Some,
+    /// All, except those of a verification.
+    All,
+}
+
 /// The cost of an algorithm without its budget and its verification.
 #[derive(Debug, Clone)]
 pub(crate) struct Cost {
@@ -57,6 +68,7 @@ pub(crate) struct Cost {
     pub(crate) written: u64,
     pub(crate) writer: Writer,
     pub(crate) teacher_lm: Option<Lm>,
+    pub(crate) taught: Taught,
 }
 
 impl Cost {
@@ -72,6 +84,7 @@ impl Cost {
             written: MOST_WRITTEN,
             writer: Writer::Lm(None),
             teacher_lm: None,
+            taught: Taught::None,
         }
     }
 
@@ -90,14 +103,40 @@ impl Cost {
         self
     }
 
-    /// Returns the estimate for a program on rows, with the settings of the current task.
-    pub(crate) fn estimate<E>(&self, program: &impl HasPredictors, rows: &Rows<'_, E>) -> Estimate {
-        let sizes = Tokens::of(program, rows);
+    /// Returns the estimate for a program on rows, with the settings of the current task. `teacher` is that of the data.
+    pub(crate) fn estimate<P: HasPredictors, E>(
+        &self,
+        program: &P,
+        teacher: Option<&P>,
+        rows: &Rows<'_, E>,
+    ) -> Estimate {
+        let teacher = teacher.filter(|_| self.taught != Taught::None);
+        let is_taught = teacher.is_some() || self.teacher_lm.is_some();
+        let base = Tokens::of(program, None, rows);
+        let of_teacher =
+            is_taught.then(|| Tokens::of(teacher.unwrap_or(program), self.teacher_lm.as_ref(), rows));
+        let sizes = of_teacher.map_or(base, |teacher| base.spanning(teacher));
         let predictors = program.named_predictors();
         let current = current_lm();
         let per_rollout = predictors.len().max(1) as u64;
-        let models = predictors.iter().map(|(_, predictor)| predictor.lm().or(current.as_ref()));
-        let models = models.chain(self.teacher_lm.as_ref().map(Some));
+        let models = |program: &P| -> Vec<Option<Lm>> {
+            let predictors = program.named_predictors();
+            predictors.iter().map(|(_, predictor)| predictor.lm().or(current.as_ref()).cloned()).collect()
+        };
+        // A model of the teacher replaces all of its own.
+        let of_teacher_models = match (&self.teacher_lm, teacher) {
+            (Some(lm), _) => vec![Some(lm.clone())],
+            (None, Some(teacher)) => models(teacher),
+            (None, None) => Vec::new(),
+        };
+        let own_models = models(program);
+        let models = own_models.iter().chain(&of_teacher_models).map(Option::as_ref);
+        // The lower ends are those of the teacher if it makes all runs that are certain.
+        let least_sizes = of_teacher.filter(|_| self.taught == Taught::All).unwrap_or(sizes);
+        let least_models: Vec<Option<&Lm>> = match self.taught {
+            Taught::All if is_taught => of_teacher_models.iter().map(Option::as_ref).collect(),
+            _ => models.clone().collect(),
+        };
         let none = self.proposals.most == Some(0);
         let writer = match &self.writer {
             _ if none => None,
@@ -121,20 +160,21 @@ impl Cost {
         };
         let most = self.rollouts.most.zip(self.proposals.most).map(spread);
         let tokens = Span {
-            least: (self.rollouts.least as f64 * (sizes.shortest + sizes.briefest)
+            least: (self.rollouts.least as f64 * (least_sizes.shortest + least_sizes.briefest)
                 + self.proposals.least as f64 * (sizes.proposer_prompt(0) + written))
                 as u64,
             most: most.map(|[first, others, proposals]| {
-                let (first, others) = (first * (sizes.prompt + sizes.reply), others * (prompt + sizes.reply));
+                let (first, others) = (first * (base.prompt + base.reply), others * (prompt + sizes.reply));
                 (first + others + proposals * (asked + longest)) as u64
             }),
         };
         // The largest calls, for a run that a limit on calls ends.
         let [call, reply, demo] = sizes.call;
+        let [own_call, own_reply, _] = base.call;
         let added = demo * self.demos as f64 + if none { 0.0 } else { self.written as f64 };
         let mut dearest = Dearest {
             tokens: call + added + reply,
-            original: Size { tokens: call + reply, usd: 0.0 },
+            original: Size { tokens: own_call + own_reply, usd: 0.0 },
             proposal: Size { tokens: if none { 0.0 } else { asked + longest }, usd: 0.0 },
             first: original.saturating_mul(per_rollout),
             ..Dearest::NONE
@@ -144,14 +184,16 @@ impl Cost {
             let writer = writer.map_or(Some(program), |writer| writer)?;
             let of_proposal = writer.most(asked, longest);
             dearest.usd = program.most(call + added, reply);
-            dearest.original.usd = program.most(call, reply);
+            dearest.original.usd = program.most(own_call, own_reply);
             dearest.proposal.usd = if none { 0.0 } else { of_proposal };
             let cost = |[first, others, proposals]: [f64; 3]| {
-                first * program.most(sizes.prompt, sizes.reply)
+                first * program.most(base.prompt, base.reply)
                     + others * program.most(prompt, sizes.reply)
                     + proposals * of_proposal
             };
-            let least = self.rollouts.least as f64 * program.least(sizes.shortest, sizes.briefest)
+            let cheapest = Prices::of(least_models)?;
+            let least = self.rollouts.least as f64
+                * cheapest.least(least_sizes.shortest, least_sizes.briefest)
                 + self.proposals.least as f64 * writer.least(sizes.proposer_prompt(0), written);
             // What is free is free in any number.
             let free = dearest.usd == 0.0 && dearest.proposal.usd == 0.0;

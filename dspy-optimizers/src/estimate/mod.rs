@@ -9,7 +9,7 @@ mod tokens;
 use dspy_core::lm::Budget;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::cost::{Cost, Sizes, Writer};
+pub(crate) use self::cost::{Cost, Sizes, Taught, Writer};
 use self::origin::{Dearest, Limits, Origin};
 pub use self::span::Span;
 
@@ -19,8 +19,8 @@ pub use self::span::Span;
 ///
 /// - each run of the program calls each of its predictors once. Programs with loops, branches or re-prompts make
 ///   another number of calls: [`at_calls_per_rollout`](Self::at_calls_per_rollout) sets a measured one;
-/// - the proposer calls its model once for each text, as the default one does if its replies can be read: it asks again
-///   for one that cannot, up to twice;
+/// - the proposer calls its model once for each text, as the default one does if its replies can be read: it retries
+///   one that cannot, up to twice;
 /// - the run is neither stopped by an error nor answered by a cache, and the metric calls no model itself.
 ///
 /// Tokens and US dollars are expectations. A token is four bytes of text, as in the library's rate limiter. The prompts

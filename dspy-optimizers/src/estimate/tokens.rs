@@ -1,9 +1,11 @@
 //! The sizes of prompts and replies in tokens.
 
+use std::borrow::Cow;
+
 use dspy_core::lm::{Lm, Message, Price};
 use dspy_core::predict::Predictor;
-use dspy_core::program::{HasPredictors, current_lm};
-use dspy_core::signature::{FieldSpec, Values};
+use dspy_core::program::{HasPredictors, current_lm, selecting_predictors};
+use dspy_core::signature::{Demo, FieldSpec, Values};
 use serde_json::Value;
 
 use crate::data::Rows;
@@ -52,8 +54,18 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Measures the prompts of a program on some rows. They are rendered with the settings of the current task.
-    pub(super) fn of<E>(program: &impl HasPredictors, rows: &Rows<'_, E>) -> Self {
+    /// Measures the prompts of a program on some rows. They are rendered with the settings of the current task. `lm`
+    /// replaces the models of the predictors.
+    pub(super) fn of<E>(program: &impl HasPredictors, lm: Option<&Lm>, rows: &Rows<'_, E>) -> Self {
+        let predictors: Vec<_> = selecting_predictors(program)
+            .into_iter()
+            .map(|(_, predictor, shown)| match shown {
+                Some(shown) => {
+                    (Cow::Owned(most_shown(predictor, shown)), Some(least_shown(predictor, shown)))
+                }
+                None => (Cow::Borrowed(predictor), None),
+            })
+            .collect();
         let sample: Vec<&Values> = rows.iter().take(SAMPLE).map(|row| row.values).collect();
         let count = sample.len().max(1) as f64;
         let current = current_lm();
@@ -61,9 +73,15 @@ impl Tokens {
         for values in &sample {
             all.row += text(values.values().map(length).sum::<usize>()) as f64 / count;
             let mut prompt = 0.0;
+            let mut shortest = 0.0;
             all.briefest = 0.0;
-            for (_, predictor) in program.named_predictors() {
-                let call = Self::of_call(predictor, predictor.lm().or(current.as_ref()), values);
+            for (predictor, least) in &predictors {
+                let lm = lm.or(predictor.lm()).or(current.as_ref());
+                let call = Self::of_call(predictor, lm, values);
+                shortest += match least {
+                    Some(least) => Self::of_call(least, lm, values).shortest,
+                    None => call.shortest,
+                };
                 let largest = [call.prompt, call.reply, call.demo];
                 all.call.iter_mut().zip(largest).for_each(|(most, size)| *most = most.max(size));
                 prompt += call.prompt;
@@ -73,7 +91,7 @@ impl Tokens {
                 all.task += call.task / count;
             }
             all.prompt += prompt / count;
-            all.shortest = all.shortest.min(prompt);
+            all.shortest = all.shortest.min(shortest);
         }
         all.shortest = if sample.is_empty() { 0.0 } else { all.shortest };
         all
@@ -110,6 +128,21 @@ impl Tokens {
         }
     }
 
+    /// Returns the sizes of runs of either of two programs with the same predictors.
+    pub(super) fn spanning(self, other: Self) -> Self {
+        let [prompt, reply, demo] = self.call;
+        let [other_prompt, other_reply, other_demo] = other.call;
+        Tokens {
+            prompt: self.prompt.max(other.prompt),
+            shortest: self.shortest.min(other.shortest),
+            briefest: self.briefest.min(other.briefest),
+            reply: self.reply.max(other.reply),
+            demo: self.demo.max(other.demo),
+            call: [prompt.max(other_prompt), reply.max(other_reply), demo.max(other_demo)],
+            ..self
+        }
+    }
+
     /// Returns the tokens of the longest prompt of a proposer that shows this many rows.
     pub(super) fn longest_proposer_prompt(&self, rows: usize) -> f64 {
         self.proposer_prompt(rows) + (HISTORY * WRITTEN) as f64 + self.reply * rows as f64
@@ -119,6 +152,32 @@ impl Tokens {
     pub(super) fn proposer_prompt(&self, rows: usize) -> f64 {
         PROPOSER as f64 + self.task + self.row * rows as f64
     }
+}
+
+/// Returns a predictor with only its longest demonstrations.
+fn most_shown(predictor: &Predictor, shown: usize) -> Predictor {
+    let mut demos = by_length(predictor);
+    let longest = demos.split_off(demos.len().saturating_sub(shown));
+    with_demos(predictor, longest)
+}
+
+/// Returns a predictor with only its shortest demonstrations.
+fn least_shown(predictor: &Predictor, shown: usize) -> Predictor {
+    let mut demos = by_length(predictor);
+    demos.truncate(shown);
+    with_demos(predictor, demos)
+}
+
+fn by_length(predictor: &Predictor) -> Vec<Demo> {
+    let mut demos = predictor.demos().to_vec();
+    demos.sort_by_cached_key(|demo| demo.values.values().map(length).sum::<usize>());
+    demos
+}
+
+fn with_demos(predictor: &Predictor, demos: Vec<Demo>) -> Predictor {
+    let mut predictor = predictor.clone();
+    predictor.set_demos(demos);
+    predictor
 }
 
 /// Returns the limit of a reply that the settings of a predictor or its model set.

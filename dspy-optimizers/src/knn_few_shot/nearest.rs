@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dspy_core::lm::Embedder;
 use dspy_core::predict::{Prediction, Predictor};
-use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut, register_copy};
+use dspy_core::program::{
+    HasPredictors, HasShape, Module, ProgramShape, RunningTrace, Visitor, VisitorMut, register_copy,
+};
 use dspy_core::signature::Demo;
 use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result};
@@ -139,16 +141,24 @@ impl<P: Module<Input: Serialize> + Clone> NearestDemos<P> {
         let all = if self.leave_out { 0 } else { self.k };
         let build = || Index::new(&self.program, &names, all, self.embedder.as_ref());
         let index = cell.get_or_try_init(build).await?;
-        let omitted = if self.leave_out { omitted(&self.program, &query) } else { Vec::new() };
-        let nearest = index.nearest(&query.text, self.k, &omitted).await?;
-        let mut nearest = nearest.into_iter();
+        // A training row does not show its own answer.
+        let is_traced = RunningTrace::current().is_some();
+        let others = if self.leave_out || is_traced { omitted(&self.program, &query) } else { Vec::new() };
+        let omitted = if self.leave_out { &others[..] } else { &[] };
+        let nearest = index.nearest(&query.text, self.k, omitted).await?;
+        let same = self.leave_out || others.iter().all(Vec::is_empty);
+        let lessons =
+            if same { nearest.clone() } else { index.nearest(&query.text, self.k, &others).await? };
+        let mut nearest = nearest.into_iter().zip(lessons);
         program.for_each_predictor(|_, predictor| {
-            if let Some(Some(shown)) = nearest.next() {
-                let demos: Vec<Demo> = {
+            if let Some((Some(shown), Some(lesson))) = nearest.next() {
+                let chosen = |places: &[usize]| -> Arc<[Demo]> {
                     let all = predictor.demos();
-                    shown.into_iter().filter_map(|at| all.get(at).cloned()).collect()
+                    places.iter().filter_map(|at| all.get(*at).cloned()).collect()
                 };
-                predictor.set_demos(demos);
+                let demos = chosen(&shown);
+                let lesson = if lesson == shown { demos.clone() } else { chosen(&lesson) };
+                predictor.select_demos(demos, lesson);
             }
         });
         Ok(program)

@@ -15,7 +15,7 @@ use crate::OptimizeError;
 use crate::auto::Auto;
 use crate::builder::{NoMetric, optimizer};
 use crate::engine::{ExampleFor, Program, Stop, Study};
-use crate::estimate::{Cost, Sizes, Span};
+use crate::estimate::{Cost, Sizes, Span, Taught};
 use crate::headroom::ENOUGH;
 use crate::options::Options;
 use crate::report::Stopped;
@@ -150,6 +150,7 @@ impl<E, O> Portfolio<SharedMetric<E, O>> {
             proposals: Span { least: 0, most },
             demos: 16,
             shown: 10,
+            taught: Taught::Some,
             ..Cost::of_rollouts(Span { least: val, most })
         })
     }

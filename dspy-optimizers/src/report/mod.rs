@@ -235,7 +235,8 @@ impl Trial {
     }
 
     /// Returns the parameters of the candidate as a state that can be [applied](ProgramState::apply) to a
-    /// program or saved.
+    /// program or saved. A state binds no model; [`Optimized::candidate`](crate::Optimized::candidate) returns the
+    /// candidate with its models.
     pub fn state(&self) -> ProgramState {
         let mut state = ProgramState::default();
         state.predictors = (&self.parameters).into();
