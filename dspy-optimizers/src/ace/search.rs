@@ -117,16 +117,23 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// adopted playbook is known to be better than none.
     fn check_budget(&self, rows: &Rows<'d, E>) -> Result<(), Stop> {
         let study = self.teacher.study;
-        let known = |at: usize, row| {
-            let Snapshot { program, scope, .. } = &self.snapshots[at];
-            study.knows(&Task::new(scope, program, row))
-        };
-        if self.current == 0 || rows.get(0).is_some_and(|row| known(self.current, row)) {
+        if self.current == 0 || rows.get(0).is_some_and(|row| self.knows(self.current, row)) {
             return Ok(());
         }
-        let missing = |at: usize| study.val().iter().filter(|row| !known(at, *row)).count();
-        let race: usize = self.finalists().into_iter().map(missing).sum();
-        study.would_exceed(race.saturating_add(rows.len())).map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+        let runs = self.race_runs().saturating_add(rows.len());
+        study.would_exceed(runs).map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+    }
+
+    fn knows(&self, at: usize, row: Row<'_, E>) -> bool {
+        let Snapshot { program, scope, .. } = &self.snapshots[at];
+        self.teacher.study.knows(&Task::new(scope, program, row))
+    }
+
+    /// Returns the runs that the race at the end needs at most.
+    fn race_runs(&self) -> usize {
+        let val = self.teacher.study.val();
+        let missing = |at: usize| val.iter().filter(|row| !self.knows(at, *row)).count();
+        self.finalists().into_iter().map(missing).sum()
     }
 
     /// Returns the places of the original program and of the latest adopted ones.
@@ -192,6 +199,13 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let compared = self.blocks.size();
         let new = compared.max(settings.race.first_block(val));
         let present = if self.current == 0 { 0 } else { compared };
+        // Once there is another program, the race at the end is paid, too. Without it, only a clear gain would count.
+        let race = if self.current == 0 || !study.is_limited() {
+            0
+        } else {
+            let runs = study.as_before(&format!("batch-{number}"), || vec![self.race_runs()])?;
+            runs.iter().sum::<usize>().saturating_add(val)
+        };
         let curations = self.kept.len().saturating_add(rows).div_ceil(settings.rows_per_curation.max(1));
         // The items of a playbook that runs went right with may be new.
         let right = if self.current == 0 { 0 } else { rollouts.len() - wanted };
@@ -199,7 +213,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             0 => Needs { calls: 0, runs: 0 },
             _ => Needs {
                 calls: paths * (count.saturating_mul(settings.reflections).saturating_add(curations) + right),
-                runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present,
+                runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present + race,
             },
         };
         let afforded = study.affordable(&format!("batch-{number}"), wanted, needs)?;

@@ -9,7 +9,9 @@ use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
 use super::writer::Writer;
 use crate::data::Rows;
-use crate::engine::{Afforded, Answer, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study};
+use crate::engine::{
+    Afforded, Answer, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study, Task,
+};
 use crate::race::Race;
 use crate::report::{ORIGINAL, Stopped, Trial};
 
@@ -70,6 +72,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         // If the budget is exhausted, this race is over the blocks that the members have run on.
         let penalty = self.penalty(program);
         let mut contestants = vec![Contestant::new(&scope, program.clone()).penalty(penalty)];
+        self.drop_unaffordable()?;
         contestants.extend(self.population.iter().map(|member| self.contestant(member)));
         study.phase("final race", contestants.len() * self.val.len());
         let race = self.settings.race.survivors(1).to_the_end(true);
@@ -86,6 +89,26 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
         }
         Ok(stopped.or(raced.stopped).map_or(Stopped::Finished, Stopped::Budget))
+    }
+
+    /// Drops the last members of the population if the budget does not pay for a last race of all. It may pay for none.
+    fn drop_unaffordable(&mut self) -> Result<(), Stop> {
+        let (study, val) = (self.study, &self.val);
+        if !study.is_limited() {
+            return Ok(());
+        }
+        let missing = |member: &Member<P>| {
+            val.iter().filter(|row| !study.knows(&Task::new(&member.scope, &member.program, *row))).count()
+        };
+        let missing = study.as_before("final-race", || self.population.iter().map(missing).collect())?;
+        let runs = |count: usize| Needs { calls: 0, runs: missing.iter().take(count).sum() };
+        let Afforded { count, limit } = study.affordable("final-race", self.population.len(), runs)?;
+        if limit.is_some() && count > 0 {
+            for member in self.population.split_off(count) {
+                study.record(member.trial, member.program);
+            }
+        }
+        Ok(())
     }
 
     async fn evolve(&mut self) -> Result<(), Stop> {
@@ -160,9 +183,11 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let wanted = self.settings.crossovers;
         // The members of the initial population are compared in the first step.
         let members = if step == 0 { self.population.len() } else { 0 };
+        // Later steps leave enough for a last race of two members. Without it, only a clear gain would count.
+        let last = if step == 0 { 0 } else { 2 * self.val.len() };
         let needs = |count: usize| {
             let Needs { calls, runs } = self.child_needs(count);
-            Needs { calls, runs: runs + (count + members) * self.first_block() }
+            Needs { calls, runs: runs + (count + members) * self.first_block() + last }
         };
         let afforded = self.study.affordable(&format!("step-{step}"), wanted, needs)?;
         self.study.note_afforded(&format!("children of step {}", step + 1), wanted, afforded);

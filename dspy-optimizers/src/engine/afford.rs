@@ -64,6 +64,22 @@ impl<P: Program, E> Study<'_, P, E> {
         Ok(Afforded { count, limit })
     }
 
+    /// Returns numbers that depend on what is known so far, as they were when they were first asked for: those of a
+    /// resumed run would depend on what was made later. They are written to the journal under this name.
+    pub(crate) fn as_before(
+        &self,
+        name: &str,
+        numbers: impl FnOnce() -> Vec<usize>,
+    ) -> Result<Vec<usize>, Stop> {
+        let name = self.effect_name(&format!("{name}/numbers"));
+        if let Some(recorded) = self.journal.done(&name)? {
+            return Ok(recorded);
+        }
+        let numbers = numbers();
+        self.journal.finish(&name, &numbers)?;
+        Ok(numbers)
+    }
+
     /// Returns whether the budget of this study or of an enclosing one limits its calls, tokens or US dollars.
     pub(crate) fn is_limited(&self) -> bool {
         let left = self.ledger.remaining();
