@@ -360,6 +360,25 @@ def _make(
 
 
 __dspy_init, __dspy_set, __dspy_run = _make()
-# Sessions share the memory that they do not write to: the collector leaves alone what is here.
+# Sessions share the memory that they do not write to: the collector leaves alone what is here, and the gaps between
+# objects are filled, so that new ones have pages of their own.
+
+
+def _fill():
+    kept = []
+    for size in range(16, 513, 8):
+        before, step, row = 0, 0, 0
+        for _ in range(262144 // size):
+            # The header of `bytes` has 17 bytes.
+            made = bytes(max(size - 17, 2))
+            kept.append(made)
+            row = row + 1 if id(made) - before == step > 0 else 0
+            before, step = id(made), id(made) - before
+            if row * size >= 32768:
+                break
+    return tuple(kept)
+
+
 gc.collect()
+_filled = _fill()
 gc.freeze()
