@@ -18,7 +18,7 @@ use crate::text::clipped;
 /// The function by which code submits the outputs.
 pub(super) const SUBMIT: &str = "submit";
 
-/// What the model is told about the variables of a session.
+/// The sentence of prompts about the variables of a session.
 pub(super) const STATE: &str = "Variables, functions and imports stay from one turn to the next.";
 
 /// The fields of a turn beside those of the signature.
@@ -111,7 +111,7 @@ pub(super) struct Repl<'a> {
     pub(super) step: &'a Predictor,
     pub(super) session: Box<dyn Session>,
     pub(super) submitted: Submitted,
-    /// The variables that the session has at first, and again once it has lost them.
+    /// The variables that the session has initially, and again once it has lost them.
     pub(super) variables: &'a Values,
     /// The inputs of every turn.
     pub(super) inputs: Values,
