@@ -168,6 +168,25 @@ async fn a_large_text_stays_out_of_the_prompts() {
 }
 
 #[tokio::test]
+async fn inputs_outlive_the_session_that_code_has_broken() {
+    let Some(_) = python().await else { return };
+    let python = Sandbox::builder().wall_time(Duration::from_secs(2)).build();
+    let script = Arc::new(ScriptedLm::new([
+        fenced("code", "while True: pass"),
+        fenced("code", "import os\nprint(len(log))\nos.abort()"),
+        fenced("code", "print(len(log))\nsubmit(complaints=log.count('late'))"),
+    ]));
+    let mut rlm = Rlm::<Count>::new([], python).unwrap();
+    rlm.set_lm(Lm::shared(script.clone()));
+    let output = rlm.call("late ".repeat(20_000)).await.unwrap();
+    assert_eq!(output.complaints, 20_000);
+    let turns = output.added_as::<Vec<CodeTurn>>("trajectory").unwrap();
+    assert!(turns[0].output.contains("the inputs are there"), "{}", turns[0].output);
+    assert!(turns[1].output.starts_with("100000\n"), "{}", turns[1].output);
+    assert!(!last(&script.requests()[0]).contains("stay from one run"));
+}
+
+#[tokio::test]
 async fn dropping_a_run_stops_its_code() {
     let Some(python) = python().await else { return };
     let called = Arc::new(AtomicUsize::new(0));

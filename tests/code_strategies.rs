@@ -13,7 +13,7 @@ use dspy::strategies::{
 use dspy::tools::ToolSpec;
 use serde_json::Value;
 
-/// An interpreter of lines: `print TEXT`, `show VARIABLE`, `raise TEXT`, or `TOOL {json}`, whose result is printed.
+/// An interpreter of lines: `print TEXT`, `show VARIABLE`, `raise TEXT`, `crash`, or `TOOL {json}`, whose result is printed.
 #[derive(Debug, Clone, Default)]
 struct Lines {
     opened: Arc<AtomicUsize>,
@@ -61,6 +61,10 @@ impl Session for LineSession {
                             "{}\n",
                             found.map_or(Value::Null, |(_, value)| value.clone())
                         ));
+                    }
+                    "crash" => {
+                        self.variables.clear();
+                        return Execution::failed(stdout, CodeError::Timeout).losing_state();
                     }
                     "raise" => return Execution::failed(stdout, raised("Error", rest.into())),
                     name => {
@@ -363,6 +367,7 @@ async fn backtracking_runs_code_again_but_not_its_tools() {
 }
 
 #[tokio::test]
+<<<<<<< HEAD
 async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
     let mut history = History::new();
     history.push(Talk { history: History::new(), question: "1 + 1?".into(), answer: 2 });
@@ -394,4 +399,101 @@ async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
     assert_eq!(output.answer, 4);
     assert!(output.added()["trajectory"].to_string().contains("1 + 1?"), "{:?}", output.added());
     assert!(text(&script.requests()[0]).contains("history (dict, 1 keys): {\"messages\""));
+=======
+async fn inputs_are_set_again_once_a_session_has_lost_them() {
+    let script = script_of([turn("crash"), turn("show numbers"), turn("submit {\"sum\": 6}")]);
+    let mut agent = CodeAct::<Sum>::new([], Lines::default()).unwrap();
+    agent.set_lm(Lm::shared(script.clone()));
+    assert_eq!(agent.call(vec![1, 2, 3]).await.unwrap().sum, 6);
+    let requests = script.requests();
+    assert!(
+        text(&requests[1]).contains("of the code are lost, the inputs are there"),
+        "{}",
+        text(&requests[1])
+    );
+    assert!(text(&requests[2]).contains("[1,2,3]"), "{}", text(&requests[2]));
+
+    let script =
+        script_of([turn("crash"), turn("crash"), turn("show haystack"), turn("submit {\"number\": 6}")]);
+    let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap();
+    rlm.set_lm(Lm::shared(script.clone()));
+    assert_eq!(rlm.call("the hay").await.unwrap().number, 6);
+    let seen = text(&script.requests()[3]);
+    assert!(seen.contains("Output:\n```\n\"the hay\"\n```"), "{seen}");
+}
+
+/// Return a share.
+#[signature]
+struct Share {
+    #[input]
+    parts: Vec<Option<f64>>,
+    #[output]
+    share: f64,
+}
+
+#[tokio::test]
+async fn inputs_that_are_no_json_are_an_error_before_any_call() {
+    for part in [f64::NAN, f64::INFINITY] {
+        let script = script_of([generated("submit {\"share\": 1}")]);
+        let mut program = ProgramOfThought::<Share>::new(Lines::default()).unwrap();
+        program.set_lm(Lm::shared(script.clone()));
+        let error = program.call(vec![None, Some(1.0), Some(part)]).await.unwrap_err().to_string();
+        assert!(error.contains("parts") && error.contains(&format!("the number {part}, which")), "{error}");
+        assert_eq!(script.requests().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn submissions_are_taken_exactly_or_not_at_all() {
+    let script = script_of([
+        generated("submit {\"share\": 9007199254740993}\nraise first"),
+        generated("submit {\"share\": 0.5, \"extra\": 2}\nraise second"),
+        generated("submit {\"share\": 9007199254740992}"),
+    ]);
+    let mut program = ProgramOfThought::<Share>::new(Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    let output = program.call(vec![None]).await.unwrap();
+    assert_eq!((output.share, output.usage().requests), (9_007_199_254_740_992.0, 3));
+    let requests = script.requests();
+    assert!(
+        text(&requests[1]).contains("the integer 9007199254740993 is no float"),
+        "{}",
+        text(&requests[1])
+    );
+    assert!(text(&requests[2]).contains("the unknown `extra`"), "{}", text(&requests[2]));
+}
+
+#[test]
+fn fields_that_code_cannot_name_are_refused() {
+    /// Say it.
+    #[signature]
+    struct Keyword {
+        #[input]
+        class: String,
+        #[output]
+        answer: String,
+    }
+    let told =
+        |error: String| assert!(error.contains("class") && error.contains("keyword of Python"), "{error}");
+    told(ProgramOfThought::<Keyword>::new(Lines::default()).unwrap_err().to_string());
+    told(CodeAct::<Keyword>::new([], Lines::default()).unwrap_err().to_string());
+    told(Rlm::<Keyword>::new([], Lines::default()).unwrap_err().to_string());
+}
+
+#[tokio::test]
+async fn prompts_say_whether_variables_stay() {
+    let stays = "Variables, functions and imports stay from one turn to the next";
+    let script = script_of([turn("submit {\"sum\": 6}")]);
+    let mut agent = CodeAct::<Sum>::new([], Lines::default()).unwrap();
+    agent.set_lm(Lm::shared(script.clone()));
+    agent.call(vec![6]).await.unwrap();
+    assert!(text(&script.requests()[0]).contains(stays));
+    let script = script_of([generated("raise no"), generated("submit {\"sum\": 6}")]);
+    let mut program = ProgramOfThought::<Sum>::new(Lines::default()).unwrap();
+    program.set_lm(Lm::shared(script.clone()));
+    program.call(vec![6]).await.unwrap();
+    let requests = script.requests();
+    assert!(!requests.iter().any(|request| text(request).contains("stay from")));
+    assert!(text(&requests[1]).contains("nothing that it has defined is left"), "{}", text(&requests[1]));
+>>>>>>> box
 }

@@ -214,3 +214,17 @@ async fn numbers_without_a_json_form_are_errors() {
     let list = Tool::new("list", "x", |_: Nothing| async { Ok::<_, String>(vec![f64::NAN]) });
     assert!(list.call(&json!({})).await.is_err());
 }
+
+#[tokio::test]
+async fn a_result_that_is_nested_too_deeply_is_an_error() {
+    #[derive(Deserialize, JsonSchema)]
+    struct Levels {
+        levels: usize,
+    }
+    let tool = Tool::new("nested", "x", |Levels { levels }: Levels| async move {
+        Json((0..levels).fold(json!(0), |value, _| json!([value])))
+    });
+    assert!(tool.call(&json!({"levels": 1000})).await.is_ok());
+    let error = tool.call(&json!({"levels": 1001})).await.unwrap_err().to_string();
+    assert!(error.contains("nested more than 1,000 deep"), "{error}");
+}

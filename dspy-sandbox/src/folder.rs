@@ -43,7 +43,7 @@ impl Folder {
         };
         let created = access::create(&path).and_then(|()| path.canonicalize());
         let path = created.map_err(|error| unusable(&error))?;
-        let user = user(&path).map_err(|error| unusable(&error))?;
+        let user = access::user();
         for (level, folder) in path.ancestors().enumerate() {
             let problem = fs::symlink_metadata(folder)
                 .map(
@@ -71,7 +71,7 @@ impl Folder {
     pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         let path = self.0.join(name);
         let found = fs::symlink_metadata(&path).ok()?;
-        let user = user(&self.0).ok()?;
+        let user = access::user();
         if !found.is_file() || access::problem(&found, user).is_some() {
             tracing::warn!(file = %path.display(), "others can write to the file, which is prepared anew");
             return None;
@@ -131,7 +131,7 @@ impl Folder {
     ///
     /// Files with a dot in their names are not listed: the cache keeps no code in them.
     pub(crate) fn contents(&self, name: &str) -> Option<String> {
-        let user = user(&self.0).ok()?;
+        let user = access::user();
         let mut text = String::new();
         let mut folders = vec![self.0.join(name)];
         while let Some(folder) = folders.pop() {
@@ -185,14 +185,35 @@ impl Folder {
         Ok(())
     }
 
-    /// Locks the folder: alone, or together with others that only read. Waits for the lock.
-    pub(crate) fn lock(&self, alone: bool) -> io::Result<Lock> {
+    /// Checks that files can be created in the folder.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        let probe = self.0.join(temporary_name("probe"));
+        access::create_file(&probe)?;
+        fs::remove_file(&probe)
+    }
+
+    /// Locks the folder for a process that only reads it, together with others. Waits for the lock. A folder that cannot be
+    /// written to, such as a part of an image, needs none.
+    pub(crate) fn lock_shared(&self) -> io::Result<Option<Lock>> {
+        match self.locked(File::lock_shared) {
+            Err(_) if self.check_writable().is_err() => Ok(None),
+            locked => locked.map(Some),
+        }
+    }
+
+    /// Locks the folder alone. Waits for the lock.
+    pub(crate) fn lock_alone(&self) -> io::Result<Lock> {
+        self.locked(File::lock)
+    }
+
+    fn locked(&self, lock: fn(&File) -> io::Result<()>) -> io::Result<Lock> {
         let path = self.0.join("lock");
         let file = match access::create_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::open(&path)?,
-            other => other?,
+            Ok(file) => file,
+            // It is there, or the folder cannot be written to.
+            Err(error) => File::open(&path).map_err(|_| error)?,
         };
-        match if alone { file.lock() } else { file.lock_shared() } {
+        match lock(&file) {
             // Without locks, processes that start at once may do the same work.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             other => other?,
@@ -255,19 +276,6 @@ fn default_folder() -> Option<PathBuf> {
     Some(cache.join("dspy").join("sandbox"))
 }
 
-/// Returns the number of the user: that of a file that this process creates.
-fn user(folder: &Path) -> io::Result<access::User> {
-    static USER: std::sync::OnceLock<access::User> = std::sync::OnceLock::new();
-    if let Some(user) = USER.get() {
-        return Ok(*user);
-    }
-    let probe = folder.join(temporary_name("probe"));
-    let found = access::create_file(&probe).and_then(|file| file.metadata());
-    let _ = fs::remove_file(&probe);
-    let user = access::owner(&found?);
-    Ok(*USER.get_or_init(|| user))
-}
-
 /// Owners and modes, where files have them.
 #[cfg(unix)]
 mod access {
@@ -281,8 +289,9 @@ mod access {
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
 
-    pub(super) fn owner(found: &Metadata) -> User {
-        found.uid()
+    /// Returns the number of the user of this process.
+    pub(super) fn user() -> User {
+        rustix::process::geteuid().as_raw()
     }
 
     /// Creates a folder and those above it, for the user alone.
@@ -326,7 +335,7 @@ mod access {
 
     pub(super) type User = ();
 
-    pub(super) fn owner(_: &Metadata) -> User {}
+    pub(super) fn user() -> User {}
 
     pub(super) fn create(path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)

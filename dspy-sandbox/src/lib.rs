@@ -7,6 +7,7 @@
 mod archive;
 mod bindings;
 mod folder;
+mod gate;
 mod host;
 mod limits;
 mod output;

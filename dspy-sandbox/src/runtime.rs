@@ -7,15 +7,22 @@ use std::time::Duration;
 
 use dspy_strategies::InterpreterError;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, Result, Store};
+use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, Result, Store, format_err};
 
 use crate::bindings::{Sandbox as Guest, SandboxPre};
 use crate::folder::Folder;
+use crate::gate;
 use crate::host::Host;
 use crate::prepare;
 
 /// The time that code computes before other tasks of its thread have a turn.
 const TURN: Duration = Duration::from_millis(5);
+
+/// The stack of the interpreter. Deep recursion in C, such as of the parser, ends as an error of Python long before; freeing
+/// a chain of objects does not, and takes up to 900 bytes for each. Pages that are not used are no memory.
+const STACK: usize = 64 << 20;
+/// The stack beyond it for functions of the host, such as tools.
+const HOST_STACK: usize = 16 << 20;
 
 /// A compiled interpreter.
 pub(crate) struct Runtime {
@@ -62,17 +69,24 @@ impl Runtime {
         let name = prepare::file_name();
         let native = Native::new(folder)?;
         {
-            let _together = folder.lock(false)?;
+            let _together = folder.lock_shared()?;
             if native.is_sound()
                 && let Some(component) = folder.read(&name)
             {
                 let (runtime, compiled) = Runtime::compile(&component, &native)?;
-                if !compiled {
+                if !compiled || folder.check_writable().is_err() {
                     return Ok(runtime);
                 }
             }
         }
-        let alone = folder.lock(true)?;
+        folder.check_writable().map_err(|error| {
+            format_err!(
+                "it is not prepared for this version and this processor, and it cannot be written to ({error}); call \
+                 `Sandbox::prepare` of the same build where it can, or name another folder with \
+                 `Sandbox::builder().folder(…)`"
+            )
+        })?;
+        let alone = folder.lock_alone()?;
         let component = match folder.read(&name) {
             Some(component) => component,
             None => {
@@ -131,8 +145,7 @@ fn config() -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true).wasm_component_model_async(true);
     config.epoch_interruption(true);
-    // Deep recursion in C, such as of the parser, ends as an error of Python before it reaches the end of this stack.
-    config.max_wasm_stack(16 << 20).async_stack_size(17 << 20);
+    config.max_wasm_stack(STACK).async_stack_size(STACK + HOST_STACK);
     config
 }
 
@@ -218,6 +231,7 @@ impl Ticker {
                 std::thread::sleep(TURN);
                 let Some(engine) = engine.upgrade() else { return };
                 engine.increment_epoch();
+                gate::revoke_idle();
             }
         })?;
         Ok(ticker)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dspy_core::lm::BoxFuture;
 use dspy_core::tools::Tool;
 use dspy_strategies::{Interpreter, InterpreterError, Session};
+use tokio::sync::Semaphore;
 
 use crate::folder::Folder;
 use crate::limits::Limits;
@@ -16,7 +17,7 @@ use crate::tools::Tools;
 
 const GUIDE: &str = "\
 Python 3.14 with its standard library. There is no numpy, pandas, requests or other package, no file, no network, no \
-process and no real thread. Variables, functions and imports stay from one run to the next. Print what you want to \
+process and no real thread. Print what you want to \
 see: the value of a last line that is an expression is returned, but nothing else is shown. Functions that you are \
 given are plain functions: call them without await, from anywhere. `asyncio.run` and top-level `await` work, pools and \
 threads run their work one after the other.";
@@ -44,6 +45,8 @@ threads run their work one after the other.";
 pub struct Sandbox {
     limits: Limits,
     folder: Option<PathBuf>,
+    /// The sessions that may still be opened, shared by clones.
+    sessions: Option<Arc<Semaphore>>,
 }
 
 impl Sandbox {
@@ -75,9 +78,14 @@ impl Interpreter for Sandbox {
         Box::pin(async move {
             // Wrong tools are reported before anything is prepared.
             Tools::new(tools.clone(), 0, 0)?;
-            let plan =
-                Plan { runtime: self.runtime().await?, limits: self.limits.clone(), tools: tools.into() };
-            let session: Box<dyn Session> = Box::new(PythonSession::open(plan).await?);
+            let runtime = self.runtime().await?;
+            // The semaphore is never closed.
+            let place = match &self.sessions {
+                Some(sessions) => sessions.clone().acquire_owned().await.ok(),
+                None => None,
+            };
+            let plan = Plan { runtime, limits: self.limits.clone(), tools: tools.into() };
+            let session: Box<dyn Session> = Box::new(PythonSession::open(plan, place).await?);
             Ok(session)
         })
     }
@@ -105,6 +113,16 @@ impl SandboxBuilder {
     /// Sets the bytes of memory of a session beyond those of the interpreter itself: 128 MiB by default.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.sandbox.limits.memory = bytes;
+        self
+    }
+
+    /// Sets how many sessions of this sandbox and its clones exist at the same time, at least one. `open` waits for one to
+    /// be dropped. Without this limit, which is the default, memory is bounded for each session only.
+    ///
+    /// A session that waits for another one of the same sandbox, as `rlm_query` of `Rlm` does, counts as well: leave room for
+    /// both, or it ends by its time limit.
+    pub fn sessions(mut self, most: usize) -> Self {
+        self.sandbox.sessions = Some(Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))));
         self
     }
 

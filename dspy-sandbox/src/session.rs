@@ -7,6 +7,7 @@ use dspy_core::lm::BoxFuture;
 use dspy_core::tools::Tool;
 use dspy_strategies::{CodeError, Execution, InterpreterError, Session};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -16,7 +17,7 @@ use crate::limits::Limits;
 use crate::runtime::Runtime;
 use crate::strict;
 use crate::timed::{Timed, has_timer};
-use crate::tools::{Tools, is_name};
+use crate::tools::{Tools, is_name, is_special};
 
 /// The time that an interpreter may take to start. It takes milliseconds.
 const START: Duration = Duration::from_mins(1);
@@ -38,6 +39,8 @@ pub(crate) struct PythonSession {
     live: Option<Live>,
     /// Whether variables were lost without a run that said so.
     lost: bool,
+    /// Its place among the sessions of the sandbox, if they are limited.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 struct Live {
@@ -85,12 +88,26 @@ impl Plan {
         let failed = |error: &dyn std::fmt::Display| {
             InterpreterError::new(format!("cannot start Python: {error}; is there enough memory?"))
         };
-        let (store, guest) =
-            self.runtime.start(host, most).await.map_err(|error| failed(&format_args!("{error:#}")))?;
+        let instance = {
+            let _running = self.runtime.running();
+            Timed::new(START, self.runtime.start(host, most)).await
+        };
+        let (store, guest) = match instance {
+            Some(started) => started.map_err(|error| failed(&format_args!("{error:#}")))?,
+            None => return Err(failed(&"it took too long")),
+        };
         let mut live = Live { store, guest };
         let started = live.call("__dspy_init()", given.to_string().into_bytes(), START, &self.runtime).await;
         match started {
-            Ok(_) => {}
+            Ok(answer) => {
+                let answer = answer.get(1..).and_then(|json| serde_json::from_slice::<Value>(json).ok());
+                if let Some(name) = answer.as_ref().and_then(|answer| answer["refused"].as_str()) {
+                    return Err(InterpreterError::new(format!(
+                        "the tool `{name}` has a name that Python spells differently; rename it to letters, digits \
+                         and `_`"
+                    )));
+                }
+            }
             Err(Broken::Timeout) => return Err(failed(&"it took too long")),
             Err(Broken::Failed(error)) => return Err(failed(&format_args!("{error:#}"))),
             Err(Broken::Answer) => return Err(failed(&"it did not take its tools")),
@@ -127,9 +144,12 @@ impl Live {
 }
 
 impl PythonSession {
-    pub(crate) async fn open(plan: Plan) -> Result<Self, InterpreterError> {
+    pub(crate) async fn open(
+        plan: Plan,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Self, InterpreterError> {
         let live = plan.start().await?;
-        Ok(PythonSession { plan, live: Some(live), lost: false })
+        Ok(PythonSession { plan, live: Some(live), lost: false, _place: place })
     }
 
     /// Takes the interpreter for a call. If the future of the call is dropped, the interpreter goes with it.
@@ -178,7 +198,7 @@ impl PythonSession {
         if !is_name(name) {
             return Err(InterpreterError::new(format!("`{name}` is no name of a variable in Python")));
         }
-        if name.starts_with("__") && name.ends_with("__") {
+        if is_special(name) {
             return Err(InterpreterError::new(format!("`{name}` belongs to Python; use another name")));
         }
         if self.plan.tools.iter().any(|tool| tool.name() == name) {
@@ -203,8 +223,14 @@ impl PythonSession {
             Ok(answer) => {
                 self.live = Some(live);
                 self.lost = lost;
-                let stop = answer.get(1..).and_then(|json| serde_json::from_slice::<Value>(json).ok());
-                if stop.is_some_and(|answer| answer["stop"] == "memory") { Err(memory()) } else { Ok(()) }
+                let answer = answer.get(1..).and_then(|json| serde_json::from_slice::<Value>(json).ok());
+                let answer = answer.unwrap_or_default();
+                if answer["refused"].is_string() {
+                    return Err(InterpreterError::new(format!(
+                        "Python spells the name `{name}` differently; use letters, digits and `_`"
+                    )));
+                }
+                if answer["stop"] == "memory" { Err(memory()) } else { Ok(()) }
             }
             Err(_) if refused => Err(memory()),
             Err(Broken::Timeout) => Err(InterpreterError::new(format!(

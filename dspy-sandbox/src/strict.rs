@@ -173,6 +173,18 @@ fn fits(value: &Value, room: &mut usize, depth: usize, limit: usize) -> Result<(
     }
 }
 
+/// Drops a value without recursion, because it may be nested too deeply for the stack.
+pub(crate) fn drop_deep(value: Value) {
+    let mut values = vec![value];
+    while let Some(value) = values.pop() {
+        match value {
+            Value::Array(items) => values.extend(items),
+            Value::Object(members) => values.extend(members.into_iter().map(|(_, member)| member)),
+            _ => {}
+        }
+    }
+}
+
 /// A writer that takes no more than a limit.
 struct Bounded {
     bytes: Vec<u8>,

@@ -34,6 +34,11 @@ impl Tools {
                     "the tool `{name}` has a name that Python cannot call; rename it to letters, digits and `_`"
                 )));
             }
+            if is_special(name) {
+                return Err(InterpreterError::new(format!(
+                    "the tool `{name}` has a name that belongs to Python; rename it"
+                )));
+            }
             if tools[..at].iter().any(|other| other.name() == name) {
                 return Err(InterpreterError::new(format!("duplicate tool `{name}`; rename one of them")));
             }
@@ -92,9 +97,13 @@ impl Tools {
             return Err(json!({"error": format!("{name}() needs an approval, which code cannot wait for")}));
         }
         match AssertUnwindSafe(tool.call(&arguments)).catch_unwind().await {
-            Ok(Ok(value)) => strict::write(&value, self.max_bytes).map_err(
-                |problem| json!({"error": format!("the result of {name}() is too large: {problem}")}),
-            ),
+            Ok(Ok(value)) => {
+                let written = strict::write(&value, self.max_bytes);
+                strict::drop_deep(value);
+                written.map_err(
+                    |problem| json!({"error": format!("the result of {name}() is too large: {problem}")}),
+                )
+            }
             Ok(Err(error)) => {
                 let message = error.to_string();
                 let is_type = matches!(error, ToolError::Arguments { .. });
@@ -142,4 +151,9 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.chars().all(|c| first(c) || c.is_numeric())
         && name.len() <= 200
         && !KEYWORDS.contains(&name)
+}
+
+/// Returns whether the name is one that Python uses itself, such as `__builtins__`.
+pub(crate) fn is_special(name: &str) -> bool {
+    name.starts_with("__") && name.ends_with("__")
 }

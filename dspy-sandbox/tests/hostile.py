@@ -159,7 +159,7 @@ repr(x)
 x = None
 for _ in range(200_000): x = [x]
 del x
-## deep recursion through comparison: recursion memory timeout
+## deep recursion through comparison: ok recursion memory timeout
 x = y = None
 for _ in range(10 ** 5): x, y = [x], [y]
 x == y
@@ -167,7 +167,7 @@ x == y
 class A:
     def __getattr__(self, name): return getattr(self, name + 'x')
 A().y
-## deep recursion through hashing: recursion memory timeout
+## deep recursion through hashing: ok recursion memory timeout
 x = ()
 for _ in range(200_000): x = (x,)
 hash(x)

@@ -33,5 +33,5 @@ async fn sessions_share_the_memory_of_the_interpreter() {
     }
     let each = private().unwrap().saturating_sub(before) / 10;
     println!("{each} kB each");
-    assert!(each < 10_000, "{each} kB each");
+    assert!(each < 5_000, "{each} kB each");
 }

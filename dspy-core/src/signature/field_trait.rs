@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::map_order::settle;
 use super::{FieldError, Values};
-use crate::types::root_schema;
+use crate::types::{non_finite, root_schema};
 
 /// A type of a signature field: any type that is `Serialize`, `DeserializeOwned` and `JsonSchema`.
 ///
@@ -61,6 +61,10 @@ impl<T: Serialize + JsonSchema + 'static> ErasedField for T {
     fn to_value(&self, name: &'static str) -> Result<Value, FieldError> {
         let mut written = serde_json::to_value(self);
         if let Ok(value) = &mut written {
+            if let Some(number) = non_finite(self, value) {
+                let message = format!("the value has the number {number}, which has no JSON form");
+                return Err(FieldError::new(name, message));
+            }
             settle(value, TypeId::of::<T>(), root_schema::<T>);
         }
         unwritten(name, written)

@@ -25,7 +25,6 @@ mod check;
 mod context;
 mod current;
 mod error;
-mod finite;
 #[doc(hidden)]
 pub mod function;
 mod layer;

@@ -8,9 +8,8 @@ use serde::Serialize;
 use serde::ser::Error as _;
 use serde_json::Value;
 
-use super::finite::non_finite;
 use crate::lm::{Message, Part};
-use crate::types::{Captured, media_form};
+use crate::types::{Captured, is_too_deep, media_form, non_finite};
 
 /// The result of a tool: a JSON value and, if it has images, recordings or files, the parts in which a model sees it.
 ///
@@ -37,12 +36,13 @@ impl ToolValue {
     /// text and media in its order, anything else as JSON with the media in place.
     ///
     /// # Errors
-    /// If the value has no JSON form, such as a number that is infinite or not a number.
+    /// If the value has no JSON form, such as a number that is infinite or not a number, or more than 1,000 levels.
     pub fn new(value: &impl Serialize) -> serde_json::Result<Self> {
+        if is_too_deep(value) {
+            return Err(serde_json::Error::custom("the result is nested more than 1,000 deep"));
+        }
         let captured = Captured::of(value)?;
-        if has_null(&captured.value)
-            && let Some(number) = non_finite(value)
-        {
+        if let Some(number) = non_finite(value, &captured.value) {
             let message = format!("the result has the number {number}, which has no JSON form");
             return Err(serde_json::Error::custom(message));
         }
@@ -97,16 +97,6 @@ impl ToolValue {
             return Message::tool_result(id, self.text().as_ref());
         }
         Message::tool_result_parts(id, self.parts.clone())
-    }
-}
-
-/// Returns whether `null` occurs in a value: also the form of numbers without a JSON form.
-fn has_null(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.iter().any(has_null),
-        Value::Object(members) => members.values().any(has_null),
-        _ => false,
     }
 }
 

@@ -79,6 +79,7 @@
 mod big_int;
 mod code;
 mod document;
+mod finite;
 mod history;
 mod media;
 mod reasoning;
@@ -96,6 +97,7 @@ pub(crate) use document::show_documents;
 pub use document::{
     Citation, CitationError, CitationErrorKind, CitationProblem, Citations, Document, Passage,
 };
+pub(crate) use finite::{is_too_deep, non_finite};
 pub use history::History;
 pub use media::{Audio, File, Image, MAX_MEDIA_BYTES, MediaError};
 pub(crate) use media::{Captured, media_form, media_of, parts};

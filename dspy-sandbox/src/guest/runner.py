@@ -1,6 +1,6 @@
 # The functions that the host calls: `__dspy_init`, `__dspy_set` and `__dspy_run`. All that they need is bound before code
 # of models runs, so that code which changes modules or builtins breaks itself rather than this.
-import _eryx, ast, asyncio, builtins, gc, io, json, linecache, os, posix, random, sys, traceback, types
+import _eryx, ast, asyncio, builtins, gc, io, json, linecache, os, posix, random, sys, traceback, types, unicodedata
 
 
 def _exit(status=0):
@@ -26,6 +26,7 @@ def _make(
     watched=sys.monitoring.get_tool, unwatch=sys.monitoring.free_tool_id, collector_calls=gc.callbacks,
     Expr=ast.Expr, Expression=ast.Expression, Call=ast.Call, Name=ast.Name, Attribute=ast.Attribute, AST=ast.AST,
     apart=(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    normalize=unicodedata.normalize,
     trace_of=BaseException.__traceback__.__get__, name_of=type.__dict__['__name__'].__get__,
     BaseException=BaseException, Exception=Exception, MemoryError=MemoryError, RecursionError=RecursionError,
     RuntimeError=RuntimeError, SyntaxError=SyntaxError, SystemExit=SystemExit, TypeError=TypeError, UnicodeError=UnicodeError,
@@ -178,17 +179,25 @@ def _make(
     def answer(result):
         exchange(ANSWER, result if type(result) is bytes else b'J' + clean(dumps(result)).encode())
 
+    # Python compares names in this form.
+    def same(name):
+        return name.isidentifier() and normalize('NFKC', name) == name
+
     def init():
         given = loads(exchange(INPUT, b''))
         limits.update(given['limits'])
         random.seed(given['seed'])
         for tool in given['tools']:
+            if not same(tool['name']):
+                return answer({'refused': tool['name']})
             granted[tool['name']] = function(tool['name'], tool['doc'], tool['parameters'])
         answer({})
 
     def assign():
         try:
             name, value = loads(exchange(INPUT, b''))
+            if not same(name):
+                return answer({'refused': name})
             scope[name] = value
         except MemoryError:
             return answer({'stop': 'memory'})
@@ -351,6 +360,25 @@ def _make(
 
 
 __dspy_init, __dspy_set, __dspy_run = _make()
-# Sessions share the memory that they do not write to: the collector leaves alone what is here.
+# Sessions share the memory that they do not write to: the collector leaves alone what is here, and the gaps between
+# objects are filled, so that new ones have pages of their own.
+
+
+def _fill():
+    kept = []
+    for size in range(16, 513, 8):
+        before, step, row = 0, 0, 0
+        for _ in range(262144 // size):
+            # The header of `bytes` has 17 bytes.
+            made = bytes(max(size - 17, 2))
+            kept.append(made)
+            row = row + 1 if id(made) - before == step > 0 else 0
+            before, step = id(made), id(made) - before
+            if row * size >= 32768:
+                break
+    return tuple(kept)
+
+
 gc.collect()
+_filled = _fill()
 gc.freeze()

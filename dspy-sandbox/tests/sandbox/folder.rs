@@ -197,6 +197,66 @@ async fn two_processes_repair_a_damaged_file_once() {
     fs::remove_dir_all(&path).unwrap();
 }
 
+/// A prepared folder that cannot be written to, such as a part of an image, is used as it is.
+#[tokio::test]
+async fn a_prepared_folder_need_not_be_writable() {
+    const CHILD: &str = "DSPY_SANDBOX_CLOSED";
+    /// Root writes everywhere, and becomes another user.
+    const USER: u32 = 12_345;
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let folder = Path::new(&folder);
+        let sandbox = strict().folder(folder.join("whole")).build();
+        sandbox.prepare().await.unwrap();
+        let ran = sandbox.open(Vec::new()).await.unwrap().run("6 * 7").await;
+        assert_eq!(ran.outcome, Ok(json!(42)));
+        let told = strict().folder(folder.join("empty")).build().prepare().await.unwrap_err().to_string();
+        assert!(told.contains("cannot be written to") && told.contains("`Sandbox::prepare`"), "{told}");
+        println!("\nused as it is");
+        return;
+    }
+    if !prepared(&strict().build()).await {
+        return;
+    }
+    let path = std::env::temp_dir().join(format!("dspy-closed-{}", std::process::id()));
+    let (whole, empty) = (path.join("whole"), path.join("empty"));
+    Folder::open(Some(&whole)).unwrap();
+    Folder::open(Some(&empty)).unwrap();
+    let source = Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/python"));
+    for from in below(source) {
+        let to = whole.join(from.strip_prefix(source).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        if from.is_file() {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
+    let is_root = std::os::unix::fs::chown(&path, Some(USER), None).is_ok();
+    for file in below(&path) {
+        set_mode(&file, if file.is_dir() { 0o500 } else { 0o400 });
+        if is_root {
+            std::os::unix::fs::chown(&file, Some(USER), None).unwrap();
+        }
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "folder::a_prepared_folder_need_not_be_writable", "--nocapture"])
+        .env(CHILD, &path);
+    if is_root {
+        std::os::unix::process::CommandExt::uid(&mut child, USER);
+    }
+    match child.output() {
+        Ok(output) => {
+            let told = String::from_utf8_lossy(&output.stdout);
+            let failed = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && told.contains("used as it is"), "{told}{failed}");
+        }
+        Err(error) => println!("skipped: another user cannot run this program: {error}"),
+    }
+    for file in below(&path).into_iter().filter(|path| path.is_dir()) {
+        set_mode(&file, 0o700);
+    }
+    fs::remove_dir_all(&path).unwrap();
+}
+
 #[tokio::test]
 async fn damaged_native_code_is_compiled_anew() {
     if !prepared(&strict().build()).await {

@@ -8,6 +8,7 @@ mod behaviour;
 mod common;
 mod folder;
 mod hostile;
+mod load;
 mod recovery;
 mod strict;
 

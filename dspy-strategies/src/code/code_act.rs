@@ -6,13 +6,13 @@ use std::sync::Arc;
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
-use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec};
+use dspy_core::signature::{FieldSpec, Fields as _, Role, Signature, SignatureSpec};
 use dspy_core::tools::{Tool, check_names};
 use dspy_core::{Error, Result};
 
 use super::program_of_thought::set_all;
-use super::repl::{self, CODE, HISTORY, REASONING, Repl, SUBMIT, Submitted, turn_fields};
-use super::{Interpreter, described};
+use super::repl::{self, CODE, HISTORY, REASONING, Repl, STATE, SUBMIT, Submitted, turn_fields};
+use super::{Interpreter, check_fields, described};
 use crate::visit::{InPredict, visits_fields};
 
 /// A strategy that lets the model act by code, turn by turn: the tools are functions of the code, the inputs are
@@ -50,23 +50,21 @@ impl<S: Signature> CodeAct<S> {
     ///
     /// # Errors
     /// If two tools have the same name or one is named `submit`, one needs an approval for every call, or the
-    /// signature has a field named `repl_history`, `reasoning` or `code`, or an input with the name of a tool.
+    /// signature has a field named `repl_history`, `reasoning` or `code` or like a keyword of Python, or an input with the
+    /// name of a tool.
     pub fn new(tools: impl IntoIterator<Item = Tool>, interpreter: impl Interpreter) -> Result<Self> {
         let tools: Arc<[Tool]> = tools.into_iter().collect();
         let interpreter: Arc<dyn Interpreter> = Arc::new(interpreter);
         let spec = S::spec();
         check_tools(&tools, &[SUBMIT], spec)?;
-        if let Some(name) = [HISTORY, REASONING, CODE].into_iter().find(|name| spec.field(name).is_some()) {
-            let message = "the strategy needs this name for a field of its own; rename the field";
-            return Err(FieldError::new(name, message).into());
-        }
+        check_fields(spec, &[HISTORY, REASONING, CODE])?;
         let list = |fields: &mut dyn Iterator<Item = &FieldSpec>| {
             fields.map(|field| format!("`{}`", field.name())).collect::<Vec<_>>().join(", ")
         };
         let (inputs, outputs) = (list(&mut spec.inputs()), list(&mut spec.outputs()));
         let instruction = format!(
             "{}\n\nWork on this task by Python code, turn by turn: each turn runs code and shows what it prints. The inputs \
-             are variables: {inputs}. Once everything is known, call `{SUBMIT}(…)` in the code, with {outputs} as arguments \
+             are variables: {inputs}. {STATE} Once everything is known, call `{SUBMIT}(…)` in the code, with {outputs} as arguments \
              by name.\n{}\n{}",
             spec.instruction(),
             described(&tools),
@@ -137,12 +135,13 @@ impl<S: Signature> Module for CodeAct<S> {
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
         let inputs = input.to_values()?;
         let submitted = Submitted::default();
-        let accept = |values| Predict::<S>::accept(values).map(drop);
+        let accept = |values| Ok(Predict::<S>::accept(values)?.to_values()?);
         let tools = self.tools.iter().cloned().chain([submitted.tool(S::spec(), accept)]);
         let mut session = self.interpreter.open(tools.collect()).await?;
         set_all(&mut *session, &inputs).await?;
         let (step, turns, output_bytes) = (&self.codeact, self.turns, self.output_bytes);
-        let repl = Repl { step, session, submitted, inputs, turns, output_bytes };
+        let variables = &inputs;
+        let repl = Repl { step, session, submitted, variables, inputs: inputs.clone(), turns, output_bytes };
         let transcript = repl.run(|_| Some(Vec::new())).await?;
         let prediction = match transcript.outputs {
             Some(values) => Predict::<S>::accept(values)?,

@@ -21,7 +21,7 @@ pub trait Interpreter: fmt::Debug + Send + Sync + 'static {
     fn open(&self, tools: Vec<Tool>) -> BoxFuture<'_, Result<Box<dyn Session>, InterpreterError>>;
 
     /// Returns what a model has to know to write code for it: the language and its version, what is missing. It becomes
-    /// part of prompts.
+    /// part of prompts, which say themselves whether variables stay: not every strategy keeps its session.
     fn guide(&self) -> &str;
 }
 
@@ -49,7 +49,8 @@ pub struct Execution {
     /// A remark for the author of the code, such as why the value of the last line has no JSON form. Part of what a model
     /// is shown.
     pub note: Option<String>,
-    /// Whether the session had to be replaced, so that variables and definitions are lost.
+    /// Whether the session had to be replaced, so that variables and definitions are lost, also those that were
+    /// [set](Session::set).
     pub state_lost: bool,
 }
 
@@ -100,7 +101,7 @@ pub enum CodeError {
     Output,
     /// The code called tools more often than is allowed.
     Calls,
-    /// The code nested calls too deeply.
+    /// The code nested calls too deeply, or objects, such as a chain of them that was freed.
     Recursion,
     /// The interpreter failed.
     Crashed {
@@ -128,7 +129,9 @@ impl fmt::Display for CodeError {
             CodeError::Calls => {
                 f.write_str("the code called functions of the host too often and was stopped")
             }
-            CodeError::Recursion => f.write_str("the code nested calls too deeply and was stopped"),
+            CodeError::Recursion => {
+                f.write_str("the code nested calls or objects too deeply and was stopped")
+            }
             CodeError::Crashed { reason } => write!(f, "the interpreter failed: {reason}"),
         }
     }

@@ -6,7 +6,7 @@ mod program_of_thought;
 mod repl;
 mod rlm;
 
-use dspy_core::signature::{FieldSpec, Role, SignatureSpec};
+use dspy_core::signature::{FieldError, FieldSpec, Role, SignatureSpec};
 use dspy_core::tools::Tool;
 
 pub use code_act::CodeAct;
@@ -35,4 +35,27 @@ fn described(tools: &[Tool]) -> String {
         ));
     }
     text
+}
+
+/// The words that cannot be names in Python.
+const KEYWORDS: [&str; 35] = [
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
+    "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
+    "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
+];
+
+/// Checks that the names of the fields are left for them, and can be names of variables and arguments.
+fn check_fields(spec: &SignatureSpec, reserved: &[&str]) -> Result<(), FieldError> {
+    for field in spec.inputs().chain(spec.outputs()) {
+        let name = field.name();
+        if reserved.contains(&name) {
+            let message = "the strategy needs this name for a field of its own; rename the field";
+            return Err(FieldError::new(name, message));
+        }
+        if KEYWORDS.contains(&name) {
+            let message = "the name is a keyword of Python, so that code cannot use it; rename the field";
+            return Err(FieldError::new(name, message));
+        }
+    }
+    Ok(())
 }

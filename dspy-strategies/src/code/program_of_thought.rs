@@ -12,7 +12,7 @@ use dspy_core::{Error, Result};
 use serde_json::Value;
 
 use super::repl::{self, REASONING, SUBMIT, Submitted};
-use super::{Execution, Interpreter};
+use super::{Execution, Interpreter, check_fields};
 use crate::text::clipped;
 use crate::visit::{InPredict, visits_fields};
 
@@ -57,18 +57,11 @@ impl<S: Signature> ProgramOfThought<S> {
     ///
     /// # Errors
     /// If the signature has a field with the name of one that the strategy adds: `generated_code`, `previous_code`,
-    /// `error`, `final_generated_code`, `code_output`, `reasoning`.
+    /// `error`, `final_generated_code`, `code_output`, `reasoning`. If a field is named like a keyword of Python.
     pub fn new(interpreter: impl Interpreter) -> Result<Self, FieldError> {
         let spec = S::spec();
         let interpreter: Arc<dyn Interpreter> = Arc::new(interpreter);
-        for name in [GENERATED, PREVIOUS, ERROR, FINAL, OUTPUT, REASONING] {
-            if spec.field(name).is_some() {
-                return Err(FieldError::new(
-                    name,
-                    "the strategy needs this name for a field of its own; rename the field",
-                ));
-            }
-        }
+        check_fields(spec, &[GENERATED, PREVIOUS, ERROR, FINAL, OUTPUT, REASONING])?;
         let answer = spec
             .as_ref()
             .clone()
@@ -115,7 +108,11 @@ fn writing(spec: &SignatureSpec, interpreter: &dyn Interpreter, again: bool) -> 
         fields.map(|field| format!("`{}`", field.name())).collect::<Vec<_>>().join(", ")
     };
     let (inputs, outputs) = (names(&mut spec.inputs()), names(&mut spec.outputs()));
-    let repair = if again { " Earlier code failed; correct it." } else { "" };
+    let repair = if again {
+        " Earlier code failed; correct it and write all of it: nothing that it has defined is left."
+    } else {
+        ""
+    };
     let instruction = format!(
         "{}\n\nWrite Python code that computes the outputs: {outputs}.{repair} The inputs are variables: {inputs}. End with \
          `{SUBMIT}(…)`, with the outputs as arguments by name.\n{}",
@@ -154,7 +151,7 @@ impl<S: Signature> Module for ProgramOfThought<S> {
             let written = step.predict.call(given).await?.into_output();
             let code = written.get(GENERATED).and_then(Value::as_str).unwrap_or_default().to_owned();
             let submitted = Submitted::default();
-            let accept = |values| Predict::<S>::accept(values).map(drop);
+            let accept = |values| Ok(Predict::<S>::accept(values)?.to_values()?);
             let mut session = self.interpreter.open(vec![submitted.tool(S::spec(), accept)]).await?;
             set_all(&mut *session, &inputs).await?;
             let execution = session.run(&code).await;

@@ -11,11 +11,15 @@ use dspy_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::program_of_thought::set_all;
 use super::{Execution, Session};
 use crate::text::clipped;
 
 /// The function by which code submits the outputs.
 pub(super) const SUBMIT: &str = "submit";
+
+/// The sentence of prompts about the variables of a session.
+pub(super) const STATE: &str = "Variables, functions and imports stay from one turn to the next.";
 
 /// The fields of a turn beside those of the signature.
 pub(super) const HISTORY: &str = "repl_history";
@@ -44,13 +48,15 @@ impl Submitted {
         self.0.lock_any().take()
     }
 
-    /// Returns the function `submit`. Outputs that `accept` refuses are an error in the code; of several submissions
-    /// the last one counts.
-    pub(super) fn tool(&self, spec: &SignatureSpec, accept: fn(Values) -> Result<()>) -> Tool {
+    /// Returns the function `submit`. Outputs that `accept` refuses, or would change, and arguments that are no outputs are
+    /// an error in the code; of several submissions the last one counts.
+    pub(super) fn tool(&self, spec: &SignatureSpec, accept: fn(Values) -> Result<Values>) -> Tool {
         let kept = self.0.clone();
-        let about = "Submits the outputs and ends the task once the code has run.";
+        let about =
+            "Submits the outputs and ends the task once the code has run. The last submission counts.";
         let mut outputs = (**spec.reply_schema()).clone();
         outputs[dspy_base::keyword::OUTPUTS] = true.into();
+        outputs["additionalProperties"] = false.into();
         let spec = ToolSpec::new(SUBMIT, about, outputs);
         Tool::from_spec(spec, move |arguments: Value| {
             let kept = kept.clone();
@@ -60,9 +66,18 @@ impl Submitted {
                     .cloned()
                     .map(|members| members.into_iter().collect())
                     .unwrap_or_default();
-                if let Err(error) = accept(values.clone()) {
-                    let problems = error.as_parse().map(dspy_core::adapter::ParseError::problems_text);
-                    return Err(problems.unwrap_or_else(|| error.to_string()).into());
+                let accepted = match accept(values.clone()) {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        let problems = error.as_parse().map(dspy_core::adapter::ParseError::problems_text);
+                        return Err(problems.unwrap_or_else(|| error.to_string()).into());
+                    }
+                };
+                for (name, value) in &values {
+                    if let Some(number) = accepted.get(name).and_then(|accepted| rounded(value, accepted)) {
+                        let problem = "is no float exactly; submit float(…) of it if it may be rounded";
+                        return Err(format!("{name}: the integer {number} {problem}").into());
+                    }
                 }
                 *kept.lock_any() = Some(values);
                 Ok(Value::Null)
@@ -72,11 +87,32 @@ impl Submitted {
     }
 }
 
+/// Returns the first integer that has become another number.
+fn rounded<'v>(value: &'v Value, accepted: &Value) -> Option<&'v serde_json::Number> {
+    match (value, accepted) {
+        (Value::Number(number), Value::Number(accepted)) => {
+            // Numbers of 64 bits fit both.
+            let exact = number.as_i128()?;
+            let float = accepted.as_f64().filter(|_| accepted.is_f64())?;
+            (float as i128 != exact).then_some(number)
+        }
+        (Value::Array(items), Value::Array(accepted)) => {
+            items.iter().zip(accepted).find_map(|(item, accepted)| rounded(item, accepted))
+        }
+        (Value::Object(members), Value::Object(accepted)) => {
+            members.iter().find_map(|(name, member)| rounded(member, accepted.get(name)?))
+        }
+        _ => None,
+    }
+}
+
 /// A session, and the predictor that writes code for it.
 pub(super) struct Repl<'a> {
     pub(super) step: &'a Predictor,
     pub(super) session: Box<dyn Session>,
     pub(super) submitted: Submitted,
+    /// The variables that the session has initially, and again once it has lost them.
+    pub(super) variables: &'a Values,
     /// The inputs of every turn.
     pub(super) inputs: Values,
     pub(super) turns: usize,
@@ -98,6 +134,7 @@ impl Repl<'_> {
         more: impl Fn(usize) -> Option<Vec<(&'static str, Value)>> + Send,
     ) -> Result<Transcript> {
         let mut transcript = Transcript::default();
+        let mut lost = false;
         for turn in 0..self.turns {
             let Some(more) = more(turn) else { break };
             let mut inputs = self.inputs.clone();
@@ -117,7 +154,11 @@ impl Repl<'_> {
             };
             let text = |name: &str| values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (reasoning, code) = (text(REASONING), text(CODE));
+            if std::mem::take(&mut lost) {
+                set_all(&mut *self.session, self.variables).await?;
+            }
             let execution = self.session.run(&code).await;
+            lost = execution.state_lost;
             let output = clipped(&output_of(&execution), self.output_bytes);
             transcript.turns.push(CodeTurn { reasoning, code, output });
             if let Some(outputs) = self.submitted.take() {
@@ -161,7 +202,9 @@ pub(super) fn output_of(execution: &Execution) -> String {
         line(&format!("({note})"));
     }
     if execution.state_lost {
-        line("(the session was replaced: variables and definitions are lost)");
+        line(
+            "(the session was replaced: the variables, functions and imports of the code are lost, the inputs are there)",
+        );
     }
     // The line end of the last line is no part of it.
     if text.ends_with('\n') {

@@ -12,7 +12,7 @@ use dspy_core::lm::{BoxFuture, Lm};
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape, current_lm};
 use dspy_core::signature::shape::Depth as DepthOf;
-use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec, Values};
+use dspy_core::signature::{FieldSpec, Fields as _, Role, Signature, SignatureSpec, Values};
 use dspy_core::tools::{Tool, ToolSpec};
 use dspy_core::{Error, Result};
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ use self::budget::{Budget, Limits};
 use self::queries::{BATCH, QUERY, Queries};
 use super::code_act::check_tools;
 use super::program_of_thought::set_all;
-use super::repl::{self, CODE, HISTORY, REASONING, Repl, SUBMIT, Submitted, Transcript, turn_fields};
-use super::{Interpreter, described};
+use super::repl::{self, CODE, HISTORY, REASONING, Repl, STATE, SUBMIT, Submitted, Transcript, turn_fields};
+use super::{Interpreter, check_fields, described};
 use crate::visit::visits_fields;
 
 const VARIABLES: &str = "variables";
@@ -86,17 +86,13 @@ impl<S: Signature> Rlm<S> {
     ///
     /// # Errors
     /// If two tools have the same name or one has that of a function above, one needs an approval for every call, or the
-    /// signature has a field named `variables`, `repl_history`, `budget`, `reasoning` or `code`, or an input with the name
-    /// of a tool.
+    /// signature has a field named `variables`, `repl_history`, `budget`, `reasoning` or `code` or like a keyword of Python,
+    /// or an input with the name of a tool.
     pub fn new(tools: impl IntoIterator<Item = Tool>, interpreter: impl Interpreter) -> Result<Self> {
         let tools: Arc<[Tool]> = tools.into_iter().collect();
         let spec = S::spec();
         check_tools(&tools, &[SUBMIT, QUERY, BATCH, RECURSE], spec)?;
-        let own = [VARIABLES, HISTORY, BUDGET, REASONING, CODE];
-        if let Some(name) = own.into_iter().find(|name| spec.field(name).is_some()) {
-            let message = "the strategy needs this name for a field of its own; rename the field";
-            return Err(FieldError::new(name, message).into());
-        }
+        check_fields(spec, &[VARIABLES, HISTORY, BUDGET, REASONING, CODE])?;
         let core = Core {
             tools,
             interpreter: Arc::new(interpreter),
@@ -201,7 +197,7 @@ impl Core {
         };
         let instruction = format!(
             "{}\n\nWork on this task by Python code, turn by turn: each turn runs code and shows what it prints. The inputs may \
-             be too large to be shown; they are variables, described below. Look into them by code, and ask a model about \
+             be too large to be shown; they are variables, described below. {STATE} Look into them by code, and ask a model about \
              parts of them: `{QUERY}(prompt=…)` returns its answer as text, `{BATCH}(prompts=[…])` a list of answers. \
              {recurse}Once everything is known, call `{SUBMIT}(…)` in the code, with {} as arguments by name.\n{}\n{}",
             spec.instruction(),
@@ -238,7 +234,7 @@ impl Core {
             let inputs = Values::from_iter([(VARIABLES.to_owned(), Value::String(previews(variables)))]);
             let (turns, output_bytes) = (self.turns, self.output_bytes);
             let budget = queries.budget.clone();
-            let repl = Repl { step, session, submitted, inputs, turns, output_bytes };
+            let repl = Repl { step, session, submitted, variables, inputs, turns, output_bytes };
             repl.run(|turn| {
                 let over = budget.time_left().is_some_and(|left| left.is_zero());
                 (!over).then(|| vec![(BUDGET, budget.left(turn, turns).into())])
@@ -269,7 +265,7 @@ impl Core {
                 step.set_lm(lm.clone());
                 let variables = Values::from_iter([("context".to_owned(), arguments["context"].clone())]);
                 let submitted = Submitted::default();
-                let submit = submitted.tool(&spec, |_| Ok(()));
+                let submit = submitted.tool(&spec, Ok);
                 let transcript = core.run(&step, &variables, submit, submitted, queries, lm).await?;
                 match transcript.outputs {
                     Some(mut outputs) => Ok(outputs.shift_remove("answer").unwrap_or_default()),
@@ -329,7 +325,7 @@ impl<S: Signature> Module for Rlm<S> {
         let budget = Arc::new(Budget::new(self.core.limits));
         let queries = Queries::new(asked, self.core.named.clone(), budget);
         let submitted = Submitted::default();
-        let submit = submitted.tool(S::spec(), |values| Predict::<S>::accept(values).map(drop));
+        let submit = submitted.tool(S::spec(), |values| Ok(Predict::<S>::accept(values)?.to_values()?));
         let transcript =
             self.core.run(&self.generate_action, &variables, submit, submitted, queries, lm).await?;
         let turns = serde_json::to_value(&transcript.turns).map_err(Error::other)?;

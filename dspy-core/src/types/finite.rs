@@ -1,32 +1,69 @@
-//! Finds numbers without a JSON form, which serialization replaces by `null` without an error.
+//! Finds what has no JSON form although serialization succeeds: numbers that it replaces by `null`, and nesting so deep
+//! that others overflow their stack.
 
 use std::fmt::{self, Display};
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
+use serde_json::Value;
 
-/// Returns the first number in a value that is infinite or not a number.
-pub(super) fn non_finite(value: &impl Serialize) -> Option<f64> {
-    match value.serialize(Finite) {
+/// The number of levels that the result of a tool may have.
+const DEPTH: usize = 1_000;
+
+/// Returns the first number that is infinite or not a number, given a value and its JSON form. Such a number is `null`
+/// there, so that most values are not serialized once more.
+pub(crate) fn non_finite(value: &impl Serialize, written: &Value) -> Option<f64> {
+    if !has_null(written) {
+        return None;
+    }
+    match value.serialize(Finite { depth: usize::MAX, numbers: true }) {
         Err(Found::Number(number)) => Some(number),
-        Ok(()) | Err(Found::Other) => None,
+        Ok(()) | Err(Found::Depth | Found::Other) => None,
+    }
+}
+
+/// Returns whether a value has more than 1,000 levels, without looking at further ones.
+pub(crate) fn is_too_deep(value: &impl Serialize) -> bool {
+    matches!(value.serialize(Finite { depth: DEPTH, numbers: false }), Err(Found::Depth))
+}
+
+/// Returns whether `null` occurs in a value: also the form of numbers without a JSON form.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+        _ => false,
     }
 }
 
 /// A serializer that writes nothing.
 #[derive(Clone, Copy)]
-struct Finite;
+struct Finite {
+    /// The number of levels that may follow.
+    depth: usize,
+    /// Whether numbers matter.
+    numbers: bool,
+}
+
+impl Finite {
+    fn deeper(self) -> Result<Self, Found> {
+        Ok(Finite { depth: self.depth.checked_sub(1).ok_or(Found::Depth)?, ..self })
+    }
+}
 
 #[derive(Debug)]
 enum Found {
     Number(f64),
+    /// Too many levels.
+    Depth,
     /// An error of the type itself, which the conversion to JSON reports.
     Other,
 }
 
 impl Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number without a JSON form")
+        f.write_str("no JSON form")
     }
 }
 
@@ -67,7 +104,7 @@ impl Serializer for Finite {
     }
 
     fn serialize_f64(self, number: f64) -> Done {
-        if number.is_finite() { Ok(()) } else { Err(Found::Number(number)) }
+        if number.is_finite() || !self.numbers { Ok(()) } else { Err(Found::Number(number)) }
     }
 
     fn serialize_none(self) -> Done {
@@ -101,15 +138,15 @@ impl Serializer for Finite {
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 
     fn serialize_tuple_variant(
@@ -119,15 +156,15 @@ impl Serializer for Finite {
         _: &'static str,
         _: usize,
     ) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 
     fn serialize_struct_variant(
@@ -137,7 +174,7 @@ impl Serializer for Finite {
         _: &'static str,
         _: usize,
     ) -> Result<Self, Found> {
-        Ok(self)
+        self.deeper()
     }
 }
 
