@@ -367,7 +367,6 @@ async fn backtracking_runs_code_again_but_not_its_tools() {
 }
 
 #[tokio::test]
-<<<<<<< HEAD
 async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
     let mut history = History::new();
     history.push(Talk { history: History::new(), question: "1 + 1?".into(), answer: 2 });
@@ -399,7 +398,9 @@ async fn earlier_turns_are_shown_with_the_fields_of_the_signature() {
     assert_eq!(output.answer, 4);
     assert!(output.added()["trajectory"].to_string().contains("1 + 1?"), "{:?}", output.added());
     assert!(text(&script.requests()[0]).contains("history (dict, 1 keys): {\"messages\""));
-=======
+}
+
+#[tokio::test]
 async fn inputs_are_set_again_once_a_session_has_lost_them() {
     let script = script_of([turn("crash"), turn("show numbers"), turn("submit {\"sum\": 6}")]);
     let mut agent = CodeAct::<Sum>::new([], Lines::default()).unwrap();
@@ -495,5 +496,4 @@ async fn prompts_say_whether_variables_stay() {
     let requests = script.requests();
     assert!(!requests.iter().any(|request| text(request).contains("stay from")));
     assert!(text(&requests[1]).contains("nothing that it has defined is left"), "{}", text(&requests[1]));
->>>>>>> box
 }
