@@ -32,6 +32,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub(crate) use crate::tools::Offered;
 pub use chat::ChatAdapter;
 pub use error::{FieldProblem, ParseError, ParseErrorKind};
 pub(crate) use input_check::check;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::Predictor;
 use crate::adapter::{
-    Adapter, Bare, NativeKey, ParseError, Parsed, Prompt, ReplyReader, View, correction, shows_as_text,
+    Adapter, Bare, NativeKey, Offered, ParseError, Parsed, Prompt, ReplyReader, View, correction,
+    shows_as_text,
 };
 use crate::error::Result;
 use crate::lm::{Capabilities, Completion, Extensions, Lm, Message, Request};
 use crate::recovery::Recovery;
 use crate::signature::{Demo, FieldError, SignatureSpec, Values};
-use crate::tools::Offered;
 use crate::types::ShownTurns;
 use dspy_lm::internal::SignatureName;
 use serde_json::Value;
