@@ -12,7 +12,7 @@ use super::incumbent::{CHALLENGERS, Incumbent};
 use super::pool::{Member, Pool};
 use crate::counts::counted;
 use crate::data::Rows;
-use crate::engine::{Contestant, ExampleFor, Program, Rollout, Stop, Study, Task};
+use crate::engine::{Afforded, Contestant, ExampleFor, Needs, Program, Rollout, Stop, Study, Task};
 use crate::proposer::Proposer;
 use crate::race::Standing;
 use crate::report::{ItemReport, ORIGINAL, Stopped, Trial, mean, percent};
@@ -94,10 +94,29 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 study.seed().branch("minibatches").index(epoch).rng().shuffle(&mut left);
                 epoch += 1;
             }
+            if self.settings.published && number > 0 {
+                self.check_budget(number)?;
+            }
             let rows = study.train().select(left.drain(..size));
             self.step(number, &rows).await?;
         }
         Ok(())
+    }
+
+    /// Ends the published form before a step if the budget does not cover the step and the comparison at the end, without
+    /// which only a clear gain counts.
+    fn check_budget(&self, number: usize) -> Result<(), Stop> {
+        let (study, Settings { num_candidates, minibatch, .. }) = (self.study, self.settings);
+        let predictors = study.program().named_predictors().len();
+        let runs = minibatch.saturating_mul(2 * num_candidates + 1);
+        let needs = |steps: usize| Needs {
+            calls: steps.saturating_mul(num_candidates * (1 + predictors)),
+            runs: steps.saturating_mul(runs.saturating_add(num_candidates.saturating_mul(study.val().len()))),
+        };
+        match study.affordable(&format!("step-{number}"), 1, needs)? {
+            Afforded { count: 0, limit: Some(limit) } => Err(Stop::Budget(limit)),
+            _ => Ok(()),
+        }
     }
 
     async fn step(&mut self, number: usize, rows: &Rows<'d, E>) -> Result<(), Stop> {
