@@ -26,7 +26,7 @@ const KEPT: usize = 2 * 1024;
 
 /// A process whose messages are lines of its input and output. It is killed when this is dropped.
 pub(crate) struct Process {
-    child: Child,
+    child: Arc<tokio::sync::Mutex<Child>>,
     input: Arc<Mutex<Option<ChildStdin>>>,
     output: BufReader<ChildStdout>,
     line: Vec<u8>,
@@ -57,6 +57,7 @@ impl Process {
         let errors = Arc::default();
         tokio::spawn(keep_errors(child.stderr.take().ok_or_else(missing)?, Arc::clone(&errors)));
         let (input, output) = (Arc::new(Mutex::new(Some(input))), BufReader::new(output));
+        let child = Arc::new(tokio::sync::Mutex::new(child));
         Ok(Process { child, input, output, line: Vec::new(), errors, watch, max_line, to_write })
     }
 
@@ -86,20 +87,31 @@ impl Process {
 
     /// Records the end of the process.
     async fn ended(&mut self) {
-        let status = timeout(TO_REPORT, self.child.wait()).await;
-        // The task that reads the error output may be behind.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let mut cause = match status {
-            Ok(Ok(status)) => format!("the process ended ({status})"),
-            _ => "the process closed its output".to_owned(),
-        };
-        let errors = String::from_utf8_lossy(&self.errors.lock_any()).trim().to_owned();
-        if !errors.is_empty() {
-            cause.push_str("; its last error output: ");
-            cause.push_str(&errors);
-        }
+        let otherwise = "the process closed its output".to_owned();
+        let cause = reason(&self.child, &self.errors, otherwise).await;
         self.watch.end(Fault::Ended(cause));
     }
+}
+
+/// Returns the reason for the end of a process: its exit status, or else this one, and the end of its error output.
+async fn reason(
+    child: &tokio::sync::Mutex<Child>,
+    errors: &std::sync::Mutex<Vec<u8>>,
+    otherwise: String,
+) -> String {
+    let status = timeout(TO_REPORT, async { child.lock().await.wait().await }).await;
+    // The task that reads the error output may be behind.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut cause = match status {
+        Ok(Ok(status)) => format!("the process ended ({status})"),
+        _ => otherwise,
+    };
+    let errors = String::from_utf8_lossy(&errors.lock_any()).trim().to_owned();
+    if !errors.is_empty() {
+        cause.push_str("; its last error output: ");
+        cause.push_str(&errors);
+    }
+    cause
 }
 
 /// Keeps the end of the error output.
@@ -121,6 +133,7 @@ impl Transport<RoleClient> for Process {
         item: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let (input, limit, watch) = (self.input.clone(), self.to_write, self.watch.clone());
+        let (child, errors) = (self.child.clone(), self.errors.clone());
         async move {
             let mut message = serde_json::to_vec(&item)?;
             message.push(b'\n');
@@ -136,9 +149,9 @@ impl Transport<RoleClient> for Process {
             if let Err(error) = &written {
                 // A part of a message may have been written.
                 *input = None;
-                // If the process has ended, its end says more.
-                tokio::time::sleep(TO_REPORT * 2).await;
-                watch.end(Fault::Ended(error.to_string()));
+                // If the process has ended, its end says more. Its output may not be read yet.
+                let cause = reason(&child, &errors, error.to_string()).await;
+                watch.end(Fault::Ended(cause));
             }
             written
         }
@@ -168,10 +181,11 @@ impl Transport<RoleClient> for Process {
         // A write in flight holds the lock; the process is killed then.
         if let Ok(mut input) = self.input.try_lock() {
             *input = None;
-            if self.watch.fault().is_none() && timeout(TO_END, self.child.wait()).await.is_ok() {
+            let ended = async { self.child.lock().await.wait().await };
+            if self.watch.fault().is_none() && timeout(TO_END, ended).await.is_ok() {
                 return Ok(());
             }
         }
-        self.child.kill().await
+        self.child.lock().await.kill().await
     }
 }
