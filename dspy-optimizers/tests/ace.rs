@@ -270,6 +270,23 @@ fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
     })
 }
 
+/// A run that only its budget ends.
+fn endless(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let ace = Ace::builder().metric(right).batch(5).epochs(1_000);
+        let program = DynPredict::new("question -> answer".parse().unwrap());
+        let data = Data::new(rows(25)).valset(rows(90));
+        let optimized = with_run!(ace, run).build().compile(program, data).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+#[tokio::test]
+async fn a_budget_leaves_enough_for_the_race_at_the_end() {
+    laws::a_budget_leaves_enough_for_the_end(endless, 90, &[500, 600, 700]).await;
+    laws::resumes_within_a_budget("ace", endless, 500).await;
+}
+
 #[tokio::test]
 async fn a_killed_run_ends_as_the_unbroken_one() {
     laws::resumes_at_every_event("ace", small).await;

@@ -193,6 +193,24 @@ fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
     })
 }
 
+/// A run that only its budget ends.
+fn endless(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let capo =
+            Capo::builder().metric(right).population(5).steps(1_000).crossovers(3).max_shots(0).examples(5);
+        let program = DynPredict::new("question -> answer".parse().unwrap());
+        let data = Data::new(rows(10)).valset(rows(90));
+        let optimized = with_run!(capo, run).build().compile(program, data).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+#[tokio::test]
+async fn a_budget_leaves_enough_for_the_last_race() {
+    laws::a_budget_leaves_enough_for_the_end(endless, 90, &[900, 1_000, 1_100]).await;
+    laws::resumes_within_a_budget("capo", endless, 900).await;
+}
+
 #[tokio::test]
 async fn a_killed_run_ends_as_the_unbroken_one() {
     laws::resumes_at_every_event("capo", small).await;

@@ -184,6 +184,23 @@ fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
     })
 }
 
+/// A run in the published form that only its budget ends.
+fn endless(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
+    Box::pin(async move {
+        let optimizer = Simba::builder().metric(right).minibatch(10).num_candidates(3).max_steps(1_000);
+        let optimizer = optimizer.max_demos(0).prompt_lm(Lm::shared(advisor())).published();
+        let data = Data::new(rows(20)).valset(rows(60));
+        let optimized = with_run!(optimizer, run).build().compile(program(&wavering()), data).await?;
+        Ok(optimized.report().clone())
+    })
+}
+
+#[tokio::test]
+async fn a_budget_leaves_the_published_form_enough_for_its_comparison() {
+    laws::a_budget_leaves_enough_for_the_end(endless, 60, &[700, 800, 900]).await;
+    laws::resumes_within_a_budget("simba-published", endless, 700).await;
+}
+
 #[tokio::test]
 async fn a_killed_run_ends_as_the_unbroken_one() {
     laws::resumes_at_every_event("simba", small).await;

@@ -106,6 +106,50 @@ pub async fn keeps_to_budgets_of(optimize: Optimize, spare: u64) {
     }
 }
 
+/// A run that its budget ends and that is killed between two calls ends as the unbroken one.
+pub async fn resumes_within_a_budget(name: &str, optimize: Optimize, calls: u64) {
+    let (whole, part) = (folder(&format!("{name}-budget-whole")), folder(&format!("{name}-budget-part")));
+    let run = |folder: &PathBuf| Run {
+        folder: Some(folder.clone()),
+        budget: Budget::calls(calls),
+        concurrency: 1,
+        ..Run::new(Obedient::new())
+    };
+    let report = run(&whole).start(optimize).await.unwrap();
+    assert!(matches!(report.stopped, Stopped::Budget(_)), "{report}");
+    let journal = journal_of(&whole);
+    let (mut reserved, mut answered, mut end, mut ends) = (0, 0, 0, Vec::new());
+    for line in journal.lines() {
+        end += line.len() + 1;
+        reserved += usize::from(line.contains("\"event\":\"reserved\""));
+        answered += usize::from(line.contains("\"event\":\"call\""));
+        // A call in flight counts as paid, which may end the resumed run earlier.
+        if reserved == answered {
+            ends.push(end);
+        }
+    }
+    for end in ends.iter().step_by(1 + ends.len() / 60) {
+        leave(&part, &journal[..*end]);
+        let resumed = run(&part).start(optimize).await.unwrap();
+        assert!(resumed == report, "cut at byte {end}: {resumed}\ninstead of {report}");
+    }
+    for folder in [whole, part] {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// The result of a search that its budget ends has run on all rows to select by.
+pub async fn a_budget_leaves_enough_for_the_end(optimize: Optimize, rows: usize, budgets: &[u64]) {
+    for calls in budgets {
+        let run = Run { budget: Budget::calls(*calls), ..Run::new(Obedient::new()) };
+        let report = run.start(optimize).await.unwrap();
+        assert!(matches!(report.stopped, Stopped::Budget(_)) && report.trials.len() > 2, "{report}");
+        let best = report.best_trial().unwrap();
+        assert!(report.best > 0 && best.items.len() == rows, "{calls} calls: {report}");
+        assert!(report.score() > report.baseline, "{calls} calls: {report}");
+    }
+}
+
 /// An outage, also of the proposer, is an error, and the next run goes on from there.
 pub async fn outages_are_errors(name: &str, optimize: Optimize) {
     let unbroken = Run::new(Obedient::new());
