@@ -78,7 +78,7 @@ impl Prepared {
             let text = turns.text().filter(|_| as_text).map(Value::String);
             (field, text.unwrap_or_else(|| turns.to_value()))
         });
-        let tools = self.view.told_tools(inputs).filter(|_| as_text);
+        let tools = if as_text { self.view.told_tools(inputs) } else { None };
         let tools = tools.map(|(field, text)| (field, Value::String(text)));
         let is_log_shown = log.is_some();
         let rendered: Vec<(&str, Value)> = tools.into_iter().chain(log).collect();

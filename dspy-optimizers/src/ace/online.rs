@@ -193,10 +193,10 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
     /// feedback soon after the run.
     ///
     /// # Errors
-    /// If the score is not a number, feedback is for a path that no predictor has, the trace has no call of a predictor with a playbook, the proposer or the model
-    /// cannot be reached, or the metric fails on every row. The runs are kept in the last two cases, and tried again when a
-    /// further batch is complete, after another failure when two are, then four, and so on. [`update`](Self::update) tries
-    /// at once.
+    /// If the score is not a number, feedback is for a path that no predictor has, the trace has no call of a predictor
+    /// with a playbook, the proposer or the model cannot be reached, or the metric fails on every row. The runs are kept in
+    /// the last two cases, and tried again when a further batch is complete, after another failure when two are, then four,
+    /// and so on. [`update`](Self::update) tries at once.
     pub async fn learn(&self, trace: Trace, feedback: impl Into<Feedback>) -> Result<Learned, OptimizeError> {
         self.keep(&trace, &feedback.into())?;
         let least = self.state.lock_any().least;

@@ -117,22 +117,20 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// adopted playbook is known to be better than none.
     fn check_budget(&self, rows: &Rows<'d, E>) -> Result<(), Stop> {
         let study = self.teacher.study;
-        if self.current == 0 || rows.get(0).is_some_and(|row| self.knows(self.current, row)) {
+        let Snapshot { program, scope, .. } = &self.snapshots[self.current];
+        let has_begun = |row| study.knows(&Task::new(scope, program, row));
+        if self.current == 0 || rows.get(0).is_some_and(has_begun) {
             return Ok(());
         }
         let runs = self.race_runs().saturating_add(rows.len());
         study.would_exceed(runs).map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
     }
 
-    fn knows(&self, at: usize, row: Row<'_, E>) -> bool {
-        let Snapshot { program, scope, .. } = &self.snapshots[at];
-        self.teacher.study.knows(&Task::new(scope, program, row))
-    }
-
     /// Returns the runs that the race at the end needs at most.
     fn race_runs(&self) -> usize {
-        let val = self.teacher.study.val();
-        let missing = |at: usize| val.iter().filter(|row| !self.knows(at, *row)).count();
+        let study = self.teacher.study;
+        let missing =
+            |at: usize| study.missing(&self.snapshots[at].scope, &self.snapshots[at].program, study.val());
         self.finalists().into_iter().map(missing).sum()
     }
 

@@ -9,9 +9,7 @@ use super::individual::{Individual, prompt_length};
 use super::variation::{Made, Step};
 use super::writer::Writer;
 use crate::data::Rows;
-use crate::engine::{
-    Afforded, Answer, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study, Task,
-};
+use crate::engine::{Afforded, Answer, Contestant, ExampleFor, Needs, Program, Raced, Standing, Stop, Study};
 use crate::race::Race;
 use crate::report::{ORIGINAL, Stopped, Trial};
 
@@ -37,6 +35,8 @@ pub(super) struct Member<P> {
     program: P,
     scope: String,
     trial: Trial,
+    /// Its result in the last race.
+    standing: Option<Standing>,
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
@@ -82,8 +82,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             study.choose(0);
         }
         let members = std::mem::take(&mut self.population);
-        for (place, (member, standing)) in members.into_iter().zip(&raced.standings[1..]).enumerate() {
-            let trial = self.record(member, standing);
+        let standings = raced.standings.into_iter().skip(1);
+        for (place, (mut member, standing)) in members.into_iter().zip(standings).enumerate() {
+            member.standing = Some(standing);
+            let trial = self.record(member);
             if winner == Some(place + 1) {
                 study.choose(trial);
             }
@@ -93,19 +95,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     /// Drops the last members of the population if the budget does not pay for a last race of all. It may pay for none.
     fn drop_unaffordable(&mut self) -> Result<(), Stop> {
-        let (study, val) = (self.study, &self.val);
+        let study = self.study;
         if !study.is_limited() {
             return Ok(());
         }
-        let missing = |member: &Member<P>| {
-            val.iter().filter(|row| !study.knows(&Task::new(&member.scope, &member.program, *row))).count()
-        };
+        let missing = |member: &Member<P>| study.missing(&member.scope, &member.program, &self.val);
         let missing = study.as_before("final-race", || self.population.iter().map(missing).collect())?;
         let runs = |count: usize| Needs { calls: 0, runs: missing.iter().take(count).sum() };
         let Afforded { count, limit } = study.affordable("final-race", self.population.len(), runs)?;
         if limit.is_some() && count > 0 {
             for member in self.population.split_off(count) {
-                study.record(member.trial, member.program);
+                self.record(member);
             }
         }
         Ok(())
@@ -206,7 +206,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let scope = self.study.scope_of(&program);
         if self.population.iter().all(|member| member.scope != scope) {
             let trial = Trial { usage, ..Trial::new(label, &program) };
-            self.population.push(Member { individual, program, scope, trial });
+            self.population.push(Member { individual, program, scope, trial, standing: None });
         }
         Ok(())
     }
@@ -233,17 +233,18 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         kept.truncate(size);
         let members = std::mem::take(&mut self.population);
         let mut survivors: Vec<(usize, Member<P>)> = Vec::new();
-        for (place, (member, standing)) in members.into_iter().zip(&raced.standings).enumerate() {
+        let Raced { standings, stopped, .. } = raced;
+        for (place, (mut member, standing)) in members.into_iter().zip(standings).enumerate() {
+            member.standing = Some(standing);
             match kept.iter().position(|at| *at == place) {
                 Some(rank) => survivors.push((rank, member)),
                 None => {
-                    self.record(member, standing);
+                    self.record(member);
                 }
             }
         }
         survivors.sort_by_key(|(rank, _)| *rank);
         self.population = survivors.into_iter().map(|(_, member)| member).collect();
-        let Raced { stopped, .. } = raced;
         stopped.map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
     }
 
@@ -257,8 +258,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     /// Records the trial of a member with its last standing.
-    fn record(&self, member: Member<P>, standing: &Standing) -> usize {
-        let trial = member.trial.raced_on(standing, self.val.len());
-        self.study.record(trial, member.program)
+    fn record(&self, member: Member<P>) -> usize {
+        let Member { program, trial, standing, .. } = member;
+        let trial = match &standing {
+            Some(standing) => trial.raced_on(standing, self.val.len()),
+            None => trial,
+        };
+        self.study.record(trial, program)
     }
 }

@@ -32,7 +32,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let Afforded { count, limit: short } = self.fitting(contestants, &schedule.select(0..ends[0]))?;
         if let Some(limit) = short {
             let first = schedule.select(0..ends[0]);
-            let runs = |place: usize| place < count || self.missing(&contestants[place], &first) == 0;
+            let is_known = |one: &Contestant<P>| self.missing(&one.scope, &one.program, &first) == 0;
+            let runs = |place: usize| place < count || is_known(&contestants[place]);
             let left_out: Vec<usize> = (0..contestants.len()).filter(|place| !runs(*place)).collect();
             let compared = contestants.len() - left_out.len();
             if compared < 2 {
@@ -93,7 +94,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let missing: Vec<usize> = match self.journal.done(&name)? {
             Some(missing) => missing,
             None => {
-                let missing: Vec<usize> = contestants.iter().map(|one| self.missing(one, block)).collect();
+                let missing: Vec<usize> =
+                    contestants.iter().map(|one| self.missing(&one.scope, &one.program, block)).collect();
                 let sum = missing.iter().sum();
                 if sum == 0 || self.would_exceed(sum).is_none() {
                     return Ok(all);
@@ -106,9 +108,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         self.affordable(&key, contestants.len(), |count| Needs { calls: 0, runs: runs(count) })
     }
 
-    /// Returns the number of rows that a contestant has not run on.
-    pub(crate) fn missing(&self, contestant: &Contestant<P>, rows: &Rows<'_, E>) -> usize {
-        let Contestant { scope, program, .. } = contestant;
+    /// Returns the number of rows that a program has not run on under this name.
+    pub(crate) fn missing(&self, scope: &str, program: &P, rows: &Rows<'_, E>) -> usize {
         rows.iter().filter(|row| !self.knows(&Task::new(scope, program, *row))).count()
     }
 

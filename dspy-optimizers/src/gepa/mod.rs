@@ -307,11 +307,11 @@ impl<M> Gepa<M> {
     /// Sets the mode for noisy metrics, such as judges, and for programs whose outputs vary. Off by default.
     ///
     /// There is no front. The given program runs on the valset first. Every candidate is kept with the number and the
-    /// mean of its scores. Each step draws a
-    /// minibatch and, for each of the [most promising](Noisy::exploration) candidates, scores it again, so that the
-    /// mean of a lucky one falls, and makes a child of it. A child whose texts are nearly those of a known candidate
-    /// is refused; any other is kept. The proposer [sums up](Noisy::advice) the runs of a step as advice. At the end the
-    /// best means run on the valset against the given program. There are no merges.
+    /// mean of its scores. Each step draws a minibatch and, for each of the [most promising](Noisy::exploration)
+    /// candidates, scores it again, so that the mean of a lucky one falls, and makes a child of it. A child whose texts
+    /// are nearly those of a known candidate is refused; any other is kept. The proposer [sums up](Noisy::advice) the
+    /// runs of a step as advice. At the end the best means run on the valset against the given program. There are no
+    /// merges.
     ///
     /// Source: the memory of POLCA (arXiv 2603.14769).
     #[must_use]

@@ -8,7 +8,7 @@ use crate::OptimizeError;
 use crate::bootstrap_few_shot::{Roles, Settings};
 use crate::counts::counted;
 use crate::data::Rows;
-use crate::engine::{Candidate, Contestant, ExampleFor, Needs, Program, Stop, Study};
+use crate::engine::{Candidate, ExampleFor, Needs, Program, Stop, Study};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::samplers::{SamplerError, Tpe};
 
@@ -144,7 +144,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     async fn evaluate_best(&mut self, number: usize) -> Result<(), Stop> {
         let Some(choice) = self.most_promising() else { return Ok(()) };
         let program = self.program(&choice)?;
-        let missing = self.study.missing(&Contestant::new(self.study.scope_of(&program), program), &self.val);
+        let missing = self.study.missing(&self.study.scope_of(&program), &program, &self.val);
         let needs = Needs { calls: 0, runs: missing };
         let name = format!("full-{}", self.full.len());
         self.study.check_affordable(&name, needs, self.val.len())?;
