@@ -3,12 +3,13 @@
 use dspy_core::Result;
 use dspy_core::evaluate::SharedMetric;
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HeldTrace, Module, Settings, hold_trace};
+use dspy_core::program::{Module, Settings};
 
 use crate::advice::{Attempted, with_notes};
 use crate::react::repeated;
 use crate::reward::rewarded;
-use crate::sampling::Failures;
+use crate::sampling::{Failures, sampled};
+use crate::scope::{Held, held};
 
 /// The number of attempts, and the reward that is enough.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ impl Attempts {
         M: Module<Input: Clone + Sync, Output: Sync> + Clone,
         L: Learn<M>,
     {
-        let mut best: Option<(f64, Prediction<M::Output>, HeldTrace)> = None;
+        let mut best: Option<(f64, Prediction<M::Output>, Held)> = None;
         let mut failures = Failures::new(strategy, self.count, self.max_failures);
         let mut made = 0;
         for attempt in 0..self.count {
@@ -56,15 +57,15 @@ impl Attempts {
             let noted = (!learned.is_empty()).then(|| with_notes(module, |path| learned.notes(path)));
             let program = noted.as_ref().unwrap_or(module);
             let settings = Settings::new().sample(attempt as u64);
-            let call = settings.scope(program.call(input.clone()));
-            let (result, held) = hold_trace(repeated(strategy, self.count, call)).await;
-            let trace = held.trace();
+            let call = settings.scope(sampled(program, input.clone(), self.count));
+            let (result, left) = held(repeated(strategy, self.count, call)).await;
+            let trace = left.trace();
             let outcome = match result {
                 Ok(prediction) => {
                     let score = rewarded(strategy, reward, &input, &prediction, &trace).await?;
                     let enough = score.value >= self.threshold;
                     if best.as_ref().is_none_or(|(best, ..)| score.value > *best) {
-                        best = Some((score.value, prediction, held));
+                        best = Some((score.value, prediction, left));
                     }
                     if enough {
                         break;

@@ -5,13 +5,14 @@ use std::pin::pin;
 
 use dspy_core::evaluate::{Metric, Score, SharedMetric};
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HasShape, HeldTrace, Module};
+use dspy_core::program::{HasShape, Module};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::{Error, Result};
 use futures_util::StreamExt as _;
 
 use crate::reward::rewarded;
 use crate::sampling::{Sampling, sampling_setters};
+use crate::scope::Held;
 use crate::visit::visits_fields;
 
 /// A strategy that runs a program several times and returns the output with the highest reward, the earliest of equals.
@@ -74,7 +75,7 @@ impl<M: Module> BestOfN<M> {
 
 impl<M> Module for BestOfN<M>
 where
-    M: Module<Input: Clone + Sync + 'static, Output: Sync + 'static>,
+    M: Module<Input: Clone + Sync + 'static, Output: Sync + 'static> + Clone,
 {
     type Input = M::Input;
     type Output = M::Output;
@@ -104,8 +105,8 @@ where
                 break;
             }
         }
-        let Some(Sample { prediction, trace, score }) = best else { return Err(failures.none_left()) };
-        trace.keep();
+        let Some(Sample { prediction, held, score }) = best else { return Err(failures.none_left()) };
+        held.keep();
         Ok(prediction.with_added("reward", score.value).with_added("samples", drawn))
     }
 }
@@ -113,7 +114,7 @@ where
 /// A sample that succeeded.
 struct Sample<O> {
     prediction: Prediction<O>,
-    trace: HeldTrace,
+    held: Held,
     score: Score,
 }
 
@@ -124,7 +125,7 @@ enum Failed {
 
 impl<M> BestOfN<M>
 where
-    M: Module<Input: Clone + Sync, Output: Sync>,
+    M: Module<Input: Clone + Sync, Output: Sync> + Clone,
 {
     async fn sample(
         &self,
@@ -132,9 +133,9 @@ where
         input: &M::Input,
         index: usize,
     ) -> Result<Sample<M::Output>, Failed> {
-        let (result, trace) = sampling.draw(&self.module, input.clone(), index).await;
+        let (result, held) = sampling.draw(&self.module, input.clone(), index).await;
         let prediction = result.map_err(Failed::Sample)?;
-        let score = rewarded("BestOfN", &self.reward, input, &prediction, &trace.trace()).await;
+        let score = rewarded("BestOfN", &self.reward, input, &prediction, &held.trace()).await;
         Ok(Sample { prediction, trace, score: score.map_err(Failed::Reward)? })
     }
 }

@@ -41,6 +41,7 @@ mod reflexion;
 mod replay;
 mod reward;
 mod sampling;
+mod scope;
 mod self_consistency;
 mod text;
 mod visit;

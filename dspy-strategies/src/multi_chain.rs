@@ -131,8 +131,8 @@ impl<S, M> ComparedChains<S, M> {
 
 impl<S, M> Module for ComparedChains<S, M>
 where
-    S: Signature<Input: Clone>,
-    M: Module<Input = S::Input, Output = S::Output>,
+    S: Signature<Input: Clone + Sync>,
+    M: Module<Input = S::Input, Output = S::Output> + Clone,
 {
     type Input = S::Input;
     type Output = S::Output;
@@ -144,10 +144,10 @@ where
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);
             let mut drawn = pin!(sampling.in_order(draw));
-            while let Some((result, trace)) = drawn.next().await {
+            while let Some((result, held)) = drawn.next().await {
                 match result {
                     Ok(attempt) => {
-                        trace.keep();
+                        held.keep();
                         attempts.push(attempt);
                     }
                     Err(error) => failures.push(error)?,

@@ -1,10 +1,13 @@
 //! `Parallel`: several programs on one input.
 
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut, hold_trace};
+use dspy_core::program::{HasPredictors, HasShape, Module, ProgramShape, Visitor, VisitorMut};
 use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result};
 use futures_util::{StreamExt as _, stream};
+
+use crate::assertions::on_its_own;
+use crate::scope::held;
 
 /// The default number of programs in flight.
 const IN_FLIGHT: usize = 16;
@@ -59,26 +62,29 @@ impl<M: Module> Parallel<M> {
     pub async fn pairs(
         &self,
         inputs: impl IntoIterator<Item = M::Input>,
-    ) -> Result<Vec<Result<Prediction<M::Output>>>> {
+    ) -> Result<Vec<Result<Prediction<M::Output>>>>
+    where
+        M: Module<Input: Clone + Sync> + Clone,
+    {
         let inputs: Vec<_> = inputs.into_iter().collect();
         let (programs, given) = (self.modules.len(), inputs.len());
         if given != programs {
             return Err(Error::other(format!("{given} inputs for {programs} programs; each takes one")));
         }
         // Collected, so that the future does not depend on the type of the iterator.
-        let calls = self.modules.iter().zip(inputs).map(|(module, input)| hold_trace(module.call(input)));
+        let calls = self.modules.iter().zip(inputs).map(|(module, input)| held(on_its_own(module, input)));
         let calls: Vec<_> = calls.collect();
         let mut calls = stream::iter(calls).buffered(self.concurrency);
         let mut results = Vec::new();
-        while let Some((result, trace)) = calls.next().await {
-            trace.keep();
+        while let Some((result, held)) = calls.next().await {
+            held.keep();
             results.push(result);
         }
         Ok(results)
     }
 }
 
-impl<M: Module<Input: Clone>> Module for Parallel<M> {
+impl<M: Module<Input: Clone + Sync> + Clone> Module for Parallel<M> {
     type Input = M::Input;
     type Output = Vec<Result<Prediction<M::Output>>>;
 

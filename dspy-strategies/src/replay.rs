@@ -12,12 +12,15 @@ use dspy_core::program::RunningTrace;
 use dspy_core::tools::{NextTool, Tool, ToolError, ToolFuture, ToolLayer, ToolValue, with_tool_layer};
 use serde_json::Value;
 
+use crate::scope::{Noted, passing};
+
 /// The model and the request.
 type ReplyKey = (String, RequestDigest);
 type Reply = Result<Arc<Response>, LmError>;
 /// A digest of the tool and the arguments.
 type CallKey = [u8; 16];
-type Outcome = Result<ToolValue, ToolError>;
+/// The result, and the suggestions that were passed over inside.
+type Outcome = (Result<ToolValue, ToolError>, Noted);
 
 /// The record of all attempts of one run. Of equal calls the first is answered by the first record, and so on, in the
 /// order in which they start.
@@ -180,14 +183,14 @@ struct CallLayer {
 impl ToolLayer for CallLayer {
     fn call<'a>(&'a self, tool: &'a Tool, arguments: &'a Value, next: NextTool<'a>) -> ToolFuture<'a> {
         if tool.always_runs() {
-            return next.run();
+            return Box::pin(async move { noted(passing(next.run()).await) });
         }
         let is_new = self.now.is_new();
         let reused = !is_new && !self.now.differs.load(Ordering::Acquire);
         let (slot, known) = self.calls.record.next(&key(tool, arguments), &self.asked, reused, &self.now);
         let result = slot.result.lock_any().clone();
         if let Some(result) = result {
-            return Box::pin(async move { result });
+            return Box::pin(async move { noted(result) });
         }
         // A call that was dropped before it ended runs again, without a difference.
         if !known && !is_new {
@@ -196,11 +199,17 @@ impl ToolLayer for CallLayer {
         let calls = slot.inside.clone();
         let inside = CallLayer { calls, asked: Asked::default(), now: self.now.clone() };
         Box::pin(async move {
-            let result = next.run_under(Arc::new(inside)).await;
-            *slot.result.lock_any() = Some(result.clone());
-            result
+            let outcome = passing(next.run_under(Arc::new(inside))).await;
+            *slot.result.lock_any() = Some(outcome.clone());
+            noted(outcome)
         })
     }
+}
+
+/// Returns the result of a tool. What was noted inside is noted of the program that called it.
+fn noted((result, noted): Outcome) -> Result<ToolValue, ToolError> {
+    noted.keep();
+    result
 }
 
 /// Distinguishes tools by all that models know of them, since different agents may have tools of one name.

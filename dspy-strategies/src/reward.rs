@@ -8,6 +8,8 @@ use dspy_core::predict::Prediction;
 use dspy_core::program::{Trace, hold_trace};
 use futures_util::FutureExt as _;
 
+use crate::scope::passing;
+
 /// Rewards a prediction. The predictors of a reward that asks a model are in no trace.
 ///
 /// # Errors
@@ -21,7 +23,8 @@ pub(crate) async fn rewarded<I: Sync, O: Sync>(
 ) -> Result<Score, Error> {
     let judged = Judged::new(input, prediction).with_trace(trace);
     let scored = AssertUnwindSafe(reward.score(judged)).catch_unwind();
-    let (scored, _) = hold_trace(scored).await;
+    // It says what a sample is worth; nothing attempts it again.
+    let ((scored, _), _) = hold_trace(passing(scored)).await;
     match scored {
         Ok(Ok(score)) if score.value.is_finite() => Ok(score),
         Ok(Ok(score)) => Err(failed(strategy, &format!("it is {}", score.value))),

@@ -1,11 +1,13 @@
 //! Several samples of one program on one input.
 
 use dspy_core::predict::Prediction;
-use dspy_core::program::{HeldTrace, Module, Settings, hold_trace};
+use dspy_core::program::{Module, Settings};
 use dspy_core::{Error, Result};
 use futures_util::{Stream, StreamExt as _, stream};
 
+use crate::assertions::on_its_own;
 use crate::react::{lacks_approval, repeated};
+use crate::scope::{Held, Noted, held};
 
 /// The default number of samples in flight.
 const IN_FLIGHT: usize = 16;
@@ -40,23 +42,23 @@ impl Sampling {
         Failures::new(self.strategy, self.count, self.max_failures)
     }
 
-    /// Draws the sample `index` and holds back its trace. Sample 0 is the call that would be made without a strategy.
+    /// Draws the sample `index` and holds back its trace and its notes. Sample 0 is the call that would be made without a strategy.
     pub(crate) async fn draw<M>(
         self,
         program: &M,
         input: M::Input,
         index: usize,
-    ) -> (Result<Prediction<M::Output>>, HeldTrace)
+    ) -> (Result<Prediction<M::Output>>, Held)
     where
-        M: Module,
+        M: Module<Input: Clone + Sync> + Clone,
     {
         let settings = Settings::new().sample(index as u64);
         let settings = match self.temperature.filter(|_| index > 0) {
             Some(temperature) => settings.temperature(temperature),
             None => settings,
         };
-        let call = settings.scope(program.call(input));
-        hold_trace(repeated(self.strategy, self.count, call)).await
+        let call = settings.scope(sampled(program, input, self.count));
+        held(repeated(self.strategy, self.count, call)).await
     }
 
     /// Runs the work of the samples, several at a time, and yields its results in the order of the samples. Dropping
@@ -67,6 +69,18 @@ impl Sampling {
     ) -> impl Stream<Item = F::Output> + Send + 'a {
         stream::iter((0..self.count).map(work)).buffered(self.concurrency.unwrap_or(IN_FLIGHT).max(1))
     }
+}
+
+/// Runs a program as one of `count` samples. A single one has the result of the whole, and so have its constraints.
+pub(crate) async fn sampled<M>(
+    program: &M,
+    input: M::Input,
+    count: usize,
+) -> (Result<Prediction<M::Output>>, Noted)
+where
+    M: Module<Input: Clone + Sync> + Clone,
+{
+    if count > 1 { on_its_own(program, input).await } else { (program.call(input).await, Noted::default()) }
 }
 
 /// Counts failed samples and decides when there are too many.

@@ -70,7 +70,7 @@ impl<M: Module> SelfConsistency<M> {
     sampling_setters!("Default: 16.");
 }
 
-impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
+impl<M: Module<Input: Clone + Sync> + Clone> Module for SelfConsistency<M> {
     type Input = M::Input;
     type Output = M::Output;
 
@@ -81,9 +81,9 @@ impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);
             let mut drawn = pin!(sampling.in_order(draw));
-            while let Some((result, trace)) = drawn.next().await {
+            while let Some((result, held)) = drawn.next().await {
                 match result {
-                    Ok(prediction) => samples.push((prediction, trace)),
+                    Ok(prediction) => samples.push((prediction, held)),
                     Err(error) => failures.push(error)?,
                 }
             }
@@ -95,8 +95,8 @@ impl<M: Module<Input: Clone + Sync>> Module for SelfConsistency<M> {
         let Some(winner) = majority(keys, Clone::clone) else {
             return Err(Error::other("no sample of `SelfConsistency` has a value to compare"));
         };
-        let (prediction, trace) = samples.swap_remove(winner.index);
-        trace.keep();
+        let (prediction, held) = samples.swap_remove(winner.index);
+        held.keep();
         Ok(prediction.with_added("votes", winner.votes).with_added("voters", winner.voters))
     }
 }

@@ -162,7 +162,12 @@ impl RunningTrace {
 
     /// Returns the paths of the predictors of which a call has ended, also where its step is held back further inside.
     pub fn ended(&self) -> Arc<BTreeSet<Arc<str>>> {
-        self.0.ended.lock_any().clone()
+        self.0.ended.lock_any().paths.clone()
+    }
+
+    /// Returns the path of the predictor whose call ended last, also where its step is held back further inside.
+    pub fn latest(&self) -> Option<Arc<str>> {
+        self.0.ended.lock_any().latest.clone()
     }
 }
 
@@ -170,12 +175,18 @@ impl RunningTrace {
 #[derive(Debug, Default)]
 pub(crate) struct TraceScope {
     /// The predictors of which a call has ended.
-    ended: Mutex<Arc<BTreeSet<Arc<str>>>>,
+    ended: Mutex<Ended>,
     paths: Paths,
     next: AtomicU64,
     inner: Mutex<Inner>,
     /// The trace that these steps are held back from.
     outer: Option<Arc<TraceScope>>,
+}
+
+#[derive(Debug, Default)]
+struct Ended {
+    paths: Arc<BTreeSet<Arc<str>>>,
+    latest: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -216,9 +227,10 @@ impl TraceScope {
         let path_in = |scope: &TraceScope| {
             let path = scope.paths.of(predictor);
             let mut ended = scope.ended.lock_any();
-            if !ended.contains(&path) {
-                Arc::make_mut(&mut ended).insert(path.clone());
+            if !ended.paths.contains(&path) {
+                Arc::make_mut(&mut ended.paths).insert(path.clone());
             }
+            ended.latest = Some(path.clone());
             path
         };
         path_in(self).as_ref().clone_into(&mut step.predictor);
