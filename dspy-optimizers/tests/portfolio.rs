@@ -297,6 +297,45 @@ async fn what_rungs_leave_is_spent_while_there_is_headroom() {
 }
 
 #[tokio::test]
+async fn what_is_left_goes_to_those_that_were_left_out_if_nothing_has_gained() {
+    // The score is that of the row, whatever the program answers.
+    let fixed = |row: &Row, _: &Values| match row.0["question"].as_str().unwrap().len() % 2 {
+        0 => 0.25,
+        _ => 0.5,
+    };
+    let mut turns = 0;
+    for budget in [400, 700, 1_000] {
+        let lm = Obedient::new();
+        let portfolio = Portfolio::builder(Budget::calls(budget)).metric(fixed).build();
+        let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(60)).await;
+        let report = optimized.report();
+        let lacking = |decision: &&String| decision.contains("but the budget is too small for another");
+        let left_out: Vec<&str> = report
+            .decisions
+            .iter()
+            .filter(lacking)
+            .filter_map(|decision| decision.split([' ', ':']).nth(2))
+            .collect();
+        let further: Vec<&str> = report
+            .decisions
+            .iter()
+            .filter(|decision| decision.starts_with("further rung"))
+            .filter_map(|decision| decision.split(": ").nth(1)?.split(',').next())
+            .collect();
+        let mut once = further.clone();
+        once.sort_unstable();
+        once.dedup();
+        let of_left_out = further.iter().filter(|arm| left_out.contains(arm)).count();
+        if of_left_out > 0 {
+            // Those without a gain are not run again.
+            assert_eq!((of_left_out, once.len()), (further.len(), further.len()), "{budget}: {report}");
+        }
+        turns += of_left_out;
+    }
+    assert!(turns > 0, "no budget left something to those that were left out");
+}
+
+#[tokio::test]
 async fn bad_input_is_a_typed_error() {
     let lm = Obedient::new();
     let portfolio = Portfolio::builder(Budget::calls(100)).metric(right).build();
