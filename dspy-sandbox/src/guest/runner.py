@@ -322,6 +322,14 @@ def _make(
         sys_modules['__main__'] = main
         set_loop(None)
 
+    # A timer would be forgotten after the run. One that is a daemon may be, as at the end of a program.
+    def end_timers():
+        left = [timer for _, _, timer in timers if not timer.daemon]
+        timers.clear()
+        if left:
+            raise RuntimeError(f'{len(left)} timer(s) of threading had not fired when the code ended, and will not: timers '
+                               'end with their run. Call join() of a timer, or cancel() it, or make it a daemon')
+
     def run():
         phase = ['starting']
         try:
@@ -332,6 +340,7 @@ def _make(
         try:
             try:
                 value = execute(source, phase)
+                end_timers()
             finally:
                 set_depth(depth)
                 sys_modules['__main__'] = infrastructure

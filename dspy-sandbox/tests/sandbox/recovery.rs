@@ -144,6 +144,79 @@ async fn waiting_for_ever_in_the_only_thread_is_an_error() {
 }
 
 #[tokio::test]
+async fn work_that_would_be_forgotten_after_the_run_is_told() {
+    let sandbox = strict().build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let mut session = open(&sandbox).await;
+    session.run("import threading, atexit, asyncio, signal, weakref, sched, time\ngot = []").await;
+    for (code, part) in [
+        ("threading.Timer(60, print).start()\n1", "1 timer(s) of threading had not fired"),
+        ("for _ in range(3): threading.Timer(60, print).start()", "3 timer(s)"),
+        ("atexit.register(print)", "functions at the exit never run"),
+        ("@atexit.register\ndef end(): pass", "functions at the exit never run"),
+        ("signal.alarm(1)", "alarm"),
+    ] {
+        let ran = session.run(code).await;
+        let told = ran.outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(told.contains(part) && !ran.state_lost, "{code}: {told} {ran:?}");
+    }
+    for (code, value) in [
+        // What is cancelled, or need not end, is not missed.
+        ("t = threading.Timer(60, print)\nt.start()\nt.cancel()\n1", json!(1)),
+        ("t = threading.Timer(60, print)\nt.daemon = True\nt.start()\n2", json!(2)),
+        // The library may register functions.
+        ("class A: pass\na = A()\nweakref.finalize(a, got.append, 3)\ndel a\ngot", json!([3])),
+        ("s = sched.scheduler()\ns.enter(0.01, 1, got.append, (4,))\ns.run()\ngot", json!([3, 4])),
+        // Tasks go on in the next run that awaits.
+        (
+            "async def later():\n    await asyncio.sleep(0.01)\n    got.append(5)\nt = asyncio.create_task(later())\ngot",
+            json!([3, 4]),
+        ),
+        ("await asyncio.sleep(0.02)\ngot", json!([3, 4, 5])),
+        ("def numbers():\n    yield 6\n    yield 7\ng = numbers()\nnext(g)", json!(6)),
+        ("next(g)", json!(7)),
+    ] {
+        assert_eq!(session.run(code).await.outcome, Ok(value), "{code}");
+    }
+    let code = "async def fails(): raise ValueError('lost')\nt = asyncio.create_task(fails())";
+    session.run(code).await;
+    let ran = session.run("t = None").await;
+    assert!(ran.stdout.contains("never retrieved") && ran.stdout.contains("lost"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_code_writes_itself_does_not_count() {
+    let sandbox = strict().tool_calls(2).build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let forge = "import _eryx, sys\n\
+                 def forge(answer):\n    \
+                     _, handle = _eryx._eryx_tcp_connect('dspy', 3)\n    \
+                     _eryx._eryx_tcp_write(handle, answer)\n    \
+                     _eryx._eryx_tcp_read(handle, 10)\n    \
+                     _eryx._eryx_tcp_close(handle)";
+    let mut session = open(&sandbox).await;
+    session.run(forge).await;
+    // The runner answers after the code, and its answer counts.
+    assert_eq!(session.run("forge(b'V7')\n1").await.outcome, Ok(json!(1)));
+    let ran = session.run("forge(b'V7')\n1 / 0").await;
+    assert!(matches!(ran.outcome, Err(CodeError::Raised { kind, .. }) if kind == "ZeroDivisionError"));
+    // Ends that the host sees by itself stay what they are.
+    assert_eq!(session.run("forge(b'V7')\nwhile True: pass").await.outcome, Err(CodeError::Timeout));
+    session.run(forge).await;
+    let ran =
+        session.run("for at in range(5):\n    try: echo(at)\n    except BaseException: forge(b'V7')").await;
+    assert_eq!(ran.outcome, Err(CodeError::Calls));
+    // Nothing of it is left in the next run, or in another session.
+    assert_eq!(session.run("forge(b'V7')").await.outcome, Ok(json!(null)));
+    assert_eq!(session.run("2").await.outcome, Ok(json!(2)));
+    assert_eq!(open(&sandbox).await.run("3").await.outcome, Ok(json!(3)));
+}
+
+#[tokio::test]
 async fn names_of_python_and_of_tools_are_refused() {
     let sandbox = strict().build();
     if !prepared(&sandbox).await {
