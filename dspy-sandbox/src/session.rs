@@ -8,13 +8,13 @@ use dspy_core::tools::Tool;
 use dspy_strategies::{CodeError, Execution, InterpreterError, Session};
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::Sandbox as Guest;
 use crate::host::Host;
 use crate::limits::Limits;
-use crate::runtime::Runtime;
+use crate::runtime::{DEEP, Runtime};
 use crate::strict;
 use crate::timed::{Timed, has_timer};
 use crate::tools::{Tools, is_name, is_special};
@@ -180,6 +180,7 @@ impl PythonSession {
             Ok(ended) if host.stdout.overflowed() && ended.outcome.is_ok() => {
                 (Err(CodeError::Output).into(), true)
             }
+            Ok(ended) if host.tools.refused && ended.outcome.is_ok() => (Err(CodeError::Calls).into(), true),
             Ok(ended) => (ended, true),
             Err(broken) => (given_up(&broken, host).into(), false),
         };
@@ -265,7 +266,7 @@ fn ended(answer: &[u8], host: &Host) -> Option<Ended> {
     if let Some(stop) = text("stop") {
         return Some(Ended::from(Err(match stop {
             "output" => CodeError::Output,
-            "calls" => CodeError::Calls,
+            "calls" if host.tools.refused => CodeError::Calls,
             "memory" => CodeError::Memory,
             "nesting" if host.refused => CodeError::Memory,
             "nesting" => CodeError::Raised {
@@ -309,10 +310,13 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
             }),
         };
     }
-    tracing::debug!(error = %format_args!("{error:#}"), "the interpreter broke down");
+    // Without the trace, which has up to a thousand lines.
+    tracing::debug!(error = %error.root_cause(), "the interpreter broke down");
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Err(CodeError::Recursion),
         _ if host.refused => Err(CodeError::Memory),
+        // C keeps part of its stack in memory, and has left it at the lower end.
+        Some(Trap::MemoryOutOfBounds) if is_deep(error) => Err(CodeError::Recursion),
         Some(Trap::MemoryOutOfBounds) => {
             crashed("it has left its memory, as when code or data is nested too deeply".to_owned())
         }
@@ -320,6 +324,11 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
         Some(trap) => crashed(trap.to_string()),
         None => crashed("it has stopped".to_owned()),
     }
+}
+
+/// Returns whether the code that broke was called through very many others.
+fn is_deep(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<WasmBacktrace>().is_some_and(|trace| trace.frames().len() >= DEEP)
 }
 
 impl Session for PythonSession {
