@@ -10,6 +10,7 @@ mod folder;
 mod hostile;
 mod load;
 mod recovery;
+mod recursion;
 mod strict;
 
 /// The sources of two private modules, whose laws are tested by themselves.
