@@ -11,6 +11,7 @@ use wasmtime_wasi::{HostWallClock, RngCore, WasiCtx, WasiCtxBuilder, WasiCtxView
 use crate::bindings::eryx::net::{tcp, tls};
 use crate::bindings::{CallbackInfo, SandboxImports, SandboxImportsWithStore};
 use crate::output::Output;
+use crate::pending::Pending;
 use crate::strict;
 use crate::tools::Tools;
 
@@ -37,6 +38,8 @@ pub(crate) struct Host {
     /// Whether memory was refused since the last run began.
     pub(crate) refused: bool,
     pub(crate) tools: Tools,
+    /// The call that the code waits for.
+    pub(crate) pending: Pending,
     pub(crate) stdout: Output,
     /// The bytes that the interpreter reads next.
     input: Vec<u8>,
@@ -80,6 +83,7 @@ impl Host {
             memory_limit: STARTING,
             refused: false,
             tools,
+            pending: Pending::default(),
             stdout,
             input: Vec::new(),
             answer: None,
@@ -100,6 +104,7 @@ impl Host {
         self.stdout.clear();
         self.refused = false;
         self.connections.clear();
+        self.pending.clear();
         self.tools.begin();
     }
 
@@ -196,7 +201,10 @@ impl tcp::Host for Host {
                     Vec::new()
                 }
                 _ => match strict::read(&written) {
-                    Ok(call) => self.tools.call(&call).await,
+                    Ok(call) => match self.tools.call(&call) {
+                        Ok(call) => self.pending.reply(call).await,
+                        Err(reply) => reply,
+                    },
                     Err(problem) => refused(&format!("the arguments do not fit JSON: {problem}")),
                 },
             };

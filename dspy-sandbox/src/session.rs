@@ -14,6 +14,7 @@ use wasmtime_wasi::I32Exit;
 use crate::bindings::Sandbox as Guest;
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::pending::Pending;
 use crate::runtime::{DEEP, Runtime};
 use crate::strict;
 use crate::timed::{Timed, has_timer};
@@ -90,7 +91,7 @@ impl Plan {
         };
         let instance = {
             let _running = self.runtime.running();
-            Timed::new(START, self.runtime.start(host, most)).await
+            Timed::new(START, Pending::default(), self.runtime.start(host, most)).await
         };
         let (store, guest) = match instance {
             Some(started) => started.map_err(|error| failed(&format_args!("{error:#}")))?,
@@ -128,10 +129,11 @@ impl Live {
     ) -> Result<Vec<u8>, Broken> {
         let Live { store, guest } = self;
         store.data_mut().begin(input);
+        let pending = store.data().pending.clone();
         let _running = runtime.running();
         let function = function.to_owned();
         let call = store.run_concurrent(async |access| guest.call_execute(access, function).await);
-        match Timed::new(limit, call).await {
+        match Timed::new(limit, pending, call).await {
             None => return Err(Broken::Timeout),
             Some(Err(error) | Ok(Err(error))) => return Err(Broken::Failed(error)),
             Some(Ok(Ok(Err(message)))) => {

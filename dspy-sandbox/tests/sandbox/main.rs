@@ -9,6 +9,7 @@ mod common;
 mod folder;
 mod hostile;
 mod load;
+mod nested;
 mod recovery;
 mod recursion;
 mod strict;
