@@ -23,6 +23,8 @@ const INPUT: u16 = 2;
 const ANSWER: u16 = 3;
 /// The bytes that an answer may have beyond those of a value: an error with its message.
 const ANSWER_SLACK: usize = 64 << 10;
+/// The depth of the arguments in a call: the call, and the lists of arguments by position and by name.
+const ENVELOPE: usize = 2;
 /// The number of connections at once. One is needed.
 const CONNECTIONS: usize = 16;
 /// The linear memory of the interpreter while it starts.
@@ -200,7 +202,7 @@ impl tcp::Host for Host {
                     self.answer = Some(written);
                     Vec::new()
                 }
-                _ => match strict::read(&written) {
+                _ => match strict::read_inside(&written, ENVELOPE) {
                     Ok(call) => match self.tools.call(&call) {
                         Ok(call) => self.pending.reply(call).await,
                         Err(reply) => reply,

@@ -244,3 +244,60 @@ fn a_runtime_without_a_timer_is_an_error() {
         assert!(error.contains("needs a tokio runtime with a timer"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_code_replaces_does_not_break_the_next_run() {
+    let sandbox = strict().build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let mut session = open(&sandbox).await;
+    session.set("given", json!([1, 2])).await.unwrap();
+    for sabotage in [
+        "import sys\nsys.stdout.write = None",
+        "import sys\nsys.stdout.flush = 3",
+        "import sys\nsys.stdout.line = None",
+        "import sys\nsys.stdout.room = -1",
+        "import sys\nsys.stdout.buffer = None",
+        "import sys\nsys.stdout.__dict__ = {}",
+        "import sys\nsys.stdout.__dict__.clear()",
+        "import sys\ntype(sys.stdout).write = None",
+        "import sys\ntype(sys.stdout).__setattr__ = None",
+        "import sys\ntype(sys.stdout).__getattribute__ = lambda *args: 1 / 0",
+        "import sys\ndel type(sys.stdout).flush",
+        "import sys\ntype(sys.stdout.buffer).write = None",
+        "import sys\nclass Other(type(sys.stdout)):\n    def write(self, text): pass\nsys.stdout.__class__ = Other",
+        "import sys\nsys.stdout = None",
+        "import sys\ndel sys.stdout, sys.stderr",
+        "import sys\nsys.stderr.write = None",
+        "import sys\nsys.modules.clear()",
+        "import sys\nsys.modules['json'] = None",
+        "import sys\nsys.excepthook = sys.displayhook = None",
+        "import sys\nsys.setrecursionlimit(60)",
+        "import sys\nsys.path.clear()\nsys.meta_path.clear()",
+        "import builtins\nbuiltins.print = None",
+        "import builtins\nbuiltins.__dict__.clear()",
+        "import builtins\nbuiltins.isinstance = builtins.len = builtins.str = None",
+        "import json\njson.dumps = json.loads = json.encoder = None",
+        "import io\nio.StringIO = None",
+        "import os, posix\nos.write = posix.write = None",
+        "import linecache\nlinecache.cache = None",
+        "import asyncio\nasyncio.run = asyncio.sleep = asyncio.Task = None",
+        "import traceback\ntraceback.print_exc = None",
+        "import gc\ngc.disable()\ngc.callbacks.append(lambda *args: 1 / 0)",
+        "import threading\nthreading.current_thread = None",
+        "echo = None",
+        "__name__ = __builtins__ = None",
+        "given_ = given\nglobals().clear()",
+    ] {
+        let ran = session.run(sabotage).await;
+        session.set("given", json!([1, 2])).await.unwrap();
+        let next = session.run("print('said', len(given))\necho(value=given)").await;
+        assert_eq!(next.outcome, Ok(json!([1, 2])), "after {sabotage}: {ran:?}");
+        assert_eq!(next.stdout, "said 2\n", "after {sabotage}: {ran:?}");
+    }
+    let deep = |depth: usize| format!("x = 1\nfor _ in range({depth}): x = [x]\nlen(echo(value=x))");
+    assert_eq!(session.run(&deep(125)).await.outcome, Ok(json!(1)));
+    let outcome = format!("{:?}", session.run(&deep(126)).await.outcome);
+    assert!(outcome.contains("nested more than 125 deep"), "{outcome}");
+}
