@@ -345,6 +345,6 @@ async fn a_store_that_waits_for_a_tool_does_not_stop_the_run() {
         async move { free.acquire().await.map(drop) }
     });
     let run = async { tokio::join!(outer.run("tea"), started.notified()).0 };
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), run).await;
+    let ended = tokio::time::timeout(std::time::Duration::from_mins(1), run).await;
     assert_eq!(agents::done(ended.expect("it stands still")).receipt, "o");
 }
