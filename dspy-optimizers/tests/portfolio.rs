@@ -385,9 +385,11 @@ async fn the_calls_of_an_optimizer_that_fails_are_spent() {
         let (head, rest) = decision.split_once(", each with ").unwrap();
         let (rung, arms) = head.split_once(": ").unwrap();
         let share: usize = rest.split(' ').next().unwrap().replace(',', "").parse().unwrap();
-        let number = rung.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        let numbers: Vec<usize> = rung.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let (number, left) = (numbers[0], numbers.get(1).map_or(1, |of| of - numbers[0] + 1));
         let spent = starts.lock().unwrap()[&number];
-        let all = share * arms.split(", ").count();
+        // Each rung that is left has an equal part.
+        let all = share * arms.split(", ").count() * left;
         // A tenth is for the finals.
         assert!(
             all <= (BUDGET - BUDGET / 10).saturating_sub(spent),

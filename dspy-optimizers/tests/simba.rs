@@ -239,27 +239,48 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
 }
 
+/// A model that is right on the share of the rows that its instruction states, in percent: `skill=30`. At a temperature
+/// it is also right in a third of the runs.
+fn skilled() -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::from_fn(|request: &Request| {
+        let (system, asked) = (request.messages[0].text(), request.messages.last().unwrap().text());
+        let hint = common::HINTS.into_iter().find(|hint| {
+            let animal = hint.split('=').next().unwrap();
+            asked.contains(&format!(" {animal} "))
+        });
+        let skill: Option<f64> = system.split("skill=").nth(1).map(|rest| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().unwrap()
+        });
+        let rate = if request.params.temperature == Some(1.0) { 33.0 } else { 0.0 };
+        let seed = Seed::new(request.rollout.unwrap_or_default()).branch(&system).branch(&asked);
+        let is_right = seed.rng().unit() * 100.0 < skill.unwrap_or(30.0).max(rate);
+        let answer = if is_right { hint.unwrap().split('=').nth(1).unwrap() } else { "silence" };
+        format!("[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]")
+    }))
+}
+
 #[tokio::test]
 async fn a_program_that_was_beaten_on_its_minibatch_does_not_challenge_the_best_one() {
-    const MINIBATCH: usize = 20;
-    // Some texts teach everything, most of them one animal: better than the original program, and beaten.
+    const MINIBATCH: usize = 24;
+    // Few texts are perfect. Most are better than the original program, and beaten.
     let writer = Arc::new(ScriptedLm::from_fn(|request: &Request| {
         let asked = request.messages.last().unwrap().text().into_owned();
-        let draw = Seed::new(request.rollout.unwrap_or_default()).branch(&asked).rng().below(20);
+        let draw = Seed::new(request.rollout.unwrap_or_default()).branch(&asked).rng().below(1_000);
         if !asked.contains("current_text") {
             let advice = json!({"self": format!("Listen {draw}.")});
             return format!(
                 "[[ ## discussion ## ]]\nx\n\n[[ ## module_advice ## ]]\n{advice}\n\n[[ ## completed ## ]]"
             );
         }
-        let told = if draw < 5 { common::HINTS.join(" ") } else { common::HINTS[draw % 5].to_owned() };
-        format!("[[ ## revised_text ## ]]\nKnow {told} {draw}\n\n[[ ## completed ## ]]")
+        let skill = if draw.is_multiple_of(14) { 100 } else { 30 };
+        format!("[[ ## revised_text ## ]]\nAnswer {draw}, skill={skill}\n\n[[ ## completed ## ]]")
     }));
     let (mut beaten, mut challengers) = (0, 0);
-    for seed in 0..6 {
-        let optimizer = rules(2, &writer).minibatch(MINIBATCH).num_candidates(6).seed(seed).build();
+    for seed in 0..10 {
+        let optimizer = rules(1, &writer).minibatch(MINIBATCH).num_candidates(12).seed(seed).build();
         let data = Data::new(rows(40)).valset(rows(30));
-        let optimized = optimizer.compile(program(&wavering()), data).await.unwrap();
+        let optimized = optimizer.compile(program(&skilled()), data).await.unwrap();
         let report = optimized.report();
         for trial in &report.trials[1..] {
             let note = trial.notes.iter().find_map(|note| note.split(" on a minibatch of ").nth(1)).unwrap();
@@ -273,5 +294,5 @@ async fn a_program_that_was_beaten_on_its_minibatch_does_not_challenge_the_best_
             }
         }
     }
-    assert!(beaten > 5 && challengers > 0, "{beaten} beaten, {challengers} challengers");
+    assert!(beaten > 20 && challengers > 0, "{beaten} beaten, {challengers} challengers");
 }
