@@ -290,7 +290,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             Err(Stop::NoHeadroom | Stop::ConstantMetric) => Ok(Learned::Unchanged { notes: Vec::new() }),
             Err(Stop::Error(error)) => {
                 self.postpone();
-                Err(*error)
+                Err(error.of_update())
             }
         }
     }
