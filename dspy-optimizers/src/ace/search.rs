@@ -24,6 +24,8 @@ struct Snapshot<P> {
     program: P,
     scope: String,
     adopted: bool,
+    /// The playbooks that it was made with.
+    playbooks: Playbooks,
 }
 
 /// The state of one search.
@@ -62,6 +64,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             program: program.clone(),
             scope: study.scope_of(program),
             adopted: true,
+            playbooks: playbooks_of(program, &paths),
         };
         Ok(Search {
             teacher: Teacher::new(study, settings, proposer, &paths),
@@ -177,11 +180,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let kept = self.kept.iter().filter(|(known, _)| rows.iter().all(|row| row.position != *known));
         let all: Vec<Lesson> =
             kept.map(|(_, lesson)| lesson.clone()).chain(lessons.iter().cloned()).collect();
-        let update = self.teacher.curate(&number.to_string(), &self.playbooks, &all).await?;
-        study.sync()?;
-        let label = format!("epoch {}, batch {number}: {}", epoch + 1, update.summary);
         let before = self.current;
-        self.consider(label, update).await?;
+        self.revise(&format!("epoch {}, batch {number}", epoch + 1), number, &lessons, all).await?;
         if self.current == before {
             self.keep(rows, lessons);
         } else {
@@ -211,31 +211,38 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             runs.map(|(paths, _)| paths.len()).sum()
         };
         let (wanted, right) = (rollouts.iter().filter(|run| is_wrong(run)).count(), calls_of(false));
-        if wanted == 0 && right == 0 {
+        // The curator is asked if a run went wrong, now or in a batch that it sees again.
+        let is_again = |known: &usize| rows.iter().all(|row| row.position != *known);
+        let curates =
+            wanted > 0 || self.kept.iter().any(|(known, lesson)| !lesson.right && is_again(known));
+        if right == 0 && !curates {
             return Ok(asked);
         }
         let (paths, val) = (self.paths.len(), study.val().len());
-        // The new program runs on the rows of the comparison and on the first block of the race at the end; the present
-        // one has run on them if it is the original one.
+        // A new program runs on the rows of the comparison, and one of them on the first block of the race at the end;
+        // the present one has run on them if it is the original one.
         let compared = self.blocks.size();
         let new = compared.max(settings.race.first_block(val));
+        let alone = settings.rows_per_curation.is_none() && wanted > 0;
         let present = if self.current == 0 { 0 } else { compared };
         // Once there is another program, the race at the end is paid, too. Without it, only a clear gain would count.
-        let race = if self.current == 0 || !study.is_limited() {
-            0
+        let (race, raced) = if self.current == 0 || !study.is_limited() {
+            (0, 0)
         } else {
-            study.as_before(&format!("batch-{number}"), || vec![self.race_runs()])?.iter().sum()
+            (study.as_before(&format!("batch-{number}"), || vec![self.race_runs()])?.iter().sum(), val)
         };
-        let curations = self.kept.len().saturating_add(rollouts.len()).div_ceil(settings.rows_per_curation.max(1));
+        let curations = self.kept.len().saturating_add(rollouts.len()).div_ceil(settings.rows_per_curation());
         let needs = |count: usize| match count {
             0 => Needs { calls: 0, runs: 0 },
-            // Without a run that went wrong, there is no new program.
-            _ if wanted == 0 => Needs { calls: right, runs: race },
+            _ if !curates => Needs { calls: right, runs: race },
             _ => {
-                let raced = if self.current == 0 { 0 } else { val };
+                let wrong = count.min(wanted);
+                let curations = curations + if alone { wrong } else { 0 };
+                let again = (paths * wrong).saturating_mul(settings.reflections - 1);
+                let second = if alone { compared } else { 0 };
                 Needs {
-                    calls: paths * (count.saturating_mul(settings.reflections).saturating_add(curations)) + right,
-                    runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present + race + raced,
+                    calls: paths * (wrong.saturating_mul(settings.reflections).saturating_add(curations)) + right,
+                    runs: again + new + second + present + race + raced,
                 }
             }
         };
@@ -358,37 +365,82 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Ok(())
     }
 
-    /// Compares the program with new playbooks with the present one, and adopts it unless it is worse.
-    async fn consider(&mut self, label: String, update: Update) -> Result<(), Stop> {
+    /// Changes the playbooks after a batch. By default, the first changes are those that single rows lead to, which are
+    /// small; if they do not raise the score, there are others from all rows, and the better ones are adopted. `all` are
+    /// the lessons of the batch, and those of earlier ones before them.
+    async fn revise(
+        &mut self,
+        label: &str,
+        number: usize,
+        own: &[Lesson],
+        mut all: Vec<Lesson>,
+    ) -> Result<(), Stop> {
+        let (study, settings) = (self.teacher.study, self.teacher.settings);
+        let block = self.blocks.get(self.compared);
+        let mut compared: Vec<(usize, Comparison)> = Vec::new();
+        if settings.rows_per_curation.is_none() && all.len() > 1 && own.iter().any(|lesson| !lesson.right) {
+            let update = self.teacher.curate(&format!("{number}-alone"), &self.playbooks, own, 1).await?;
+            study.sync()?;
+            // What these runs say of items is counted once.
+            all = all.into_iter().map(Lesson::recalled).collect();
+            let label = format!("{label}, rows alone: {}", update.summary);
+            compared.extend(self.compare(label, update, &block).await?);
+        }
+        if !compared.iter().any(|(_, result)| result.is_gain()) {
+            let group = settings.rows_per_curation();
+            let update = self.teacher.curate(&number.to_string(), &self.playbooks, &all, group).await?;
+            study.sync()?;
+            compared.extend(self.compare(format!("{label}: {}", update.summary), update, &block).await?);
+        }
+        self.compared += usize::from(!compared.is_empty());
+        let mut best: Option<&(usize, Comparison)> = None;
+        for new in compared.iter().filter(|(_, result)| result.is_accepted()) {
+            if best.is_none_or(|(_, best)| new.1.after > best.after) {
+                best = Some(new);
+            }
+        }
+        let adopted = best.map(|(at, _)| *at);
+        for (at, result) in &compared {
+            let known = &mut self.snapshots[*at];
+            known.adopted = adopted == Some(*at);
+            known.trial.notes.insert(0, result.note(known.adopted));
+        }
+        if let Some(at) = adopted {
+            self.current = at;
+            self.playbooks.clone_from(&self.snapshots[at].playbooks);
+        }
+        Ok(())
+    }
+
+    /// Compares the program with new playbooks with the present one, and returns the place of its snapshot; `None` if
+    /// it is no new program.
+    async fn compare(
+        &mut self,
+        label: String,
+        update: Update,
+        rows: &Rows<'d, E>,
+    ) -> Result<Option<(usize, Comparison)>, Stop> {
         let study = self.teacher.study;
         self.recount(&update.counted)?;
         if update.is_empty() {
             update.notes.into_iter().for_each(|note| study.warn(note));
-            return Ok(());
+            return Ok(None);
         }
         let program = with_playbooks(study.program(), &update.merged)?;
         let scope = study.scope_of(&program);
         if self.snapshots.iter().any(|known| known.scope == scope) {
-            return Ok(());
+            return Ok(None);
         }
-        let rows = self.blocks.get(self.compared);
-        self.compared += 1;
         study.part("search", "acceptance", 2 * rows.len());
         let now = &self.snapshots[self.current];
-        let compared = Comparison::run(study, (&now.scope, &now.program), (&scope, &program), &rows).await?;
+        let mut compared = Comparison::run(study, (&now.scope, &now.program), (&scope, &program), rows).await?;
         let mut trial = Trial::new(label, &program);
         trial.parents = vec![self.current];
-        trial.notes.push(compared.note());
         trial.notes.extend(update.notes);
         trial.usage = update.usage;
-        let adopted = compared.is_accepted();
-        trial.items = compared.items;
-        self.snapshots.push(Snapshot { trial, program, scope, adopted });
-        if adopted {
-            self.current = self.snapshots.len() - 1;
-            self.playbooks = update.merged;
-        }
-        Ok(())
+        trial.items = std::mem::take(&mut compared.items);
+        self.snapshots.push(Snapshot { trial, program, scope, adopted: false, playbooks: update.merged });
+        Ok(Some((self.snapshots.len() - 1, compared)))
     }
 
     /// Sets the counters of the present playbooks.
