@@ -171,7 +171,8 @@ impl TextProposer for Patient {
 async fn the_curator_sees_the_rows_of_rejected_batches_again() {
     let (lm, seen) = (Obedient::new(), Arc::default());
     let patient = Patient { records: 15, seen: Arc::clone(&seen) };
-    let ace = Ace::builder().metric(right).batch(5).epochs(2).rows_per_curation(100).proposer(patient).build();
+    let ace =
+        Ace::builder().metric(right).batch(5).epochs(2).rows_per_curation(100).proposer(patient).build();
     let program = knowing(&lm, &["cow=moo"]);
     let optimized = ace.compile(program, Data::new(rows(20)).valset(rows(10))).await.unwrap();
     let report = optimized.report();
@@ -225,13 +226,13 @@ impl TextProposer for Vague {
 #[tokio::test]
 async fn right_runs_have_one_reflection_and_leave_the_race_at_the_end() {
     let mut improved = 0;
-    for calls in (60..=160).step_by(4).map(Some).chain([None]) {
+    for calls in (150..=300).step_by(7).map(Some).chain([None]) {
         let (lm, scholar) = (Obedient::new(), Scholar::default());
         let diagnosed = scholar.diagnosed.clone();
-        let ace = Ace::builder().metric(right).batch(5).epochs(1_000).acceptance_rows(8);
+        let ace = Ace::builder().metric(right).batch(20).epochs(1_000).acceptance_rows(8);
         let ace = ace.proposer(Vague(scholar, one_step(&lm)));
         let ace = calls.into_iter().fold(ace, |ace, calls| ace.budget(Budget::calls(calls)));
-        let data = Data::new(rows(30)).valset(rows(20));
+        let data = Data::new(rows(60)).valset(rows(40));
         let report = ace.build().compile(one_step(&lm), data).await.unwrap().report().clone();
         // What was adopted has run on the whole valset in the end.
         assert!(report.best == 0 || report.score().is_some(), "{calls:?} calls: {report}");
@@ -239,7 +240,7 @@ async fn right_runs_have_one_reflection_and_leave_the_race_at_the_end() {
         improved += usize::from(report.best > 0);
         if calls.is_none() {
             // Each wrong run has one, and so has each right run with a new playbook.
-            let most = 30 * report.trials.len();
+            let most = 60 * report.trials.len();
             assert!(diagnosed.load(Ordering::SeqCst) <= most, "{report}");
             assert_eq!(report.stopped, Stopped::Finished);
         }

@@ -213,8 +213,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (wanted, right) = (rollouts.iter().filter(|run| is_wrong(run)).count(), calls_of(false));
         // The curator is asked if a run went wrong, now or in a batch that it sees again.
         let is_again = |known: &usize| rows.iter().all(|row| row.position != *known);
-        let curates =
-            wanted > 0 || self.kept.iter().any(|(known, lesson)| !lesson.right && is_again(known));
+        let curates = wanted > 0 || self.kept.iter().any(|(known, lesson)| !lesson.right && is_again(known));
         if right == 0 && !curates {
             return Ok(asked);
         }
@@ -241,7 +240,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 let again = (paths * wrong).saturating_mul(settings.reflections - 1);
                 let second = if alone { compared } else { 0 };
                 Needs {
-                    calls: paths * (wrong.saturating_mul(settings.reflections).saturating_add(curations)) + right,
+                    calls: paths * (wrong.saturating_mul(settings.reflections).saturating_add(curations))
+                        + right,
                     runs: again + new + second + present + race + raced,
                 }
             }
@@ -276,7 +276,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 Some(true) => {
                     let used = used(playbook, path, rollout.steps.iter());
                     let is_unknown = |item: &PlaybookItem| item.helpful() == 0 && item.harmful() == 0;
-                    used.items().iter().any(is_unknown) && !self.settled.contains(&(row.position, self.current))
+                    used.items().iter().any(is_unknown)
+                        && !self.settled.contains(&(row.position, self.current))
                 }
             }
         };
@@ -433,7 +434,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         study.part("search", "acceptance", 2 * rows.len());
         let now = &self.snapshots[self.current];
-        let mut compared = Comparison::run(study, (&now.scope, &now.program), (&scope, &program), rows).await?;
+        let mut compared =
+            Comparison::run(study, (&now.scope, &now.program), (&scope, &program), rows).await?;
         let mut trial = Trial::new(label, &program);
         trial.parents = vec![self.current];
         trial.notes.extend(update.notes);
