@@ -236,7 +236,6 @@ async fn right_runs_have_one_reflection_and_leave_the_race_at_the_end() {
         let report = ace.build().compile(one_step(&lm), data).await.unwrap().report().clone();
         // What was adopted has run on the whole valset in the end.
         assert!(report.best == 0 || report.score().is_some(), "{calls:?} calls: {report}");
-        assert!(report.trials.len() == 1 || report.best > 0, "{calls:?} calls: {report}");
         improved += usize::from(report.best > 0);
         if calls.is_none() {
             // Each wrong run has one, and so has each right run with a new playbook.
