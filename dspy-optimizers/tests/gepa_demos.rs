@@ -21,7 +21,9 @@ fn number(question: &str) -> usize {
 }
 
 /// The rows that the demonstrations of a request are about, and its own.
-fn asked(request: &Request) -> (Vec<usize>, usize) {
+type Shown = (Vec<usize>, usize);
+
+fn asked(request: &Request) -> Shown {
     let users = request.messages[1..].iter().step_by(2).map(|message| number(&message.text()));
     let mut users: Vec<usize> = users.collect();
     let own = users.pop().unwrap();
@@ -41,7 +43,7 @@ async fn a_demonstration_about_a_row_of_the_minibatch_stays() {
     let (train, val) = all.split_at(8);
     let mut replaced = 0;
     for seed in 0..8 {
-        let log: Arc<Mutex<Vec<(Vec<usize>, usize)>>> = Arc::default();
+        let log: Arc<Mutex<Vec<Shown>>> = Arc::default();
         let kept = log.clone();
         // Any demonstrations may help, by chance.
         let lm = ScriptedLm::from_fn(move |request: &Request| {
