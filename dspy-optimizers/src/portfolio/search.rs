@@ -300,6 +300,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     /// Runs optimizers, each with its share of the budget. Returns those that have not failed.
     async fn rung(&mut self, rung: &Rung, arms: &[Arm]) -> Result<Vec<Arm>, Stop> {
         let (study, number) = (self.study, rung.number);
+        study.check_open()?;
         let (beside, competing) = apart(arms);
         let share = self.share(&beside, &competing, rung.left);
         let of = if rung.own {
@@ -323,6 +324,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         for &arm in arms {
             let from = self.own(arm).filter(|_| rung.own).unwrap_or(&first).clone();
             let (start, parent) = (from.program, from.trial);
+            study.check_open()?;
             // All programs are scored under the names of this study, so that no optimizer pays them again.
             let named = study.evaluate(&study.scope_of(&start), &start, &self.val).await?;
             if !from.is_named {
