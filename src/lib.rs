@@ -101,6 +101,7 @@
 //! | `otel` | spans and metrics sent to an OpenTelemetry collector by OTLP |
 //! | `sandbox` | the module `sandbox`: Python that models write, in WebAssembly; needs a C compiler and Rust 1.92 |
 //! | `mcp` | the module `mcp`: tools of MCP servers, and tools and programs served |
+//! | `mcp-http-server` | the same, and tools and programs served over HTTP |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

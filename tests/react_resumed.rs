@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use dspy::lm::{LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy::prelude::*;
-use dspy::strategies::AgentState;
+use dspy::strategies::{AgentState, ApprovalNeeded, Parallel};
 use serde_json::json;
 
-use agents::{Item, Log, Order, agent, call, done, helper, stored, text, turn, waiting};
+use agents::{Item, Log, Order, OrderInput, agent, call, done, helper, stored, text, turn, waiting};
 
 fn down() -> Reply {
     LmError::new(LmErrorKind::Transport, "scripted", "the endpoint is down").into()
@@ -166,4 +166,45 @@ async fn a_state_that_cannot_be_kept_ends_the_run_before_anything_runs() {
     let error = program.run("tea").await.unwrap_err();
     assert!(error.to_string().contains("the disk is full"), "{error}");
     assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn each_agent_in_parallel_has_its_own_outcome_and_can_be_resumed() {
+    let log = Log::default();
+    let order = |item: &str| {
+        let turns = [json!([call("look", item), call("buy", item)]), json!([call("finish", item)])];
+        agent([log.tool("look"), log.tool("buy").with_approval()], turns)
+    };
+    let ready = agent([log.tool("look")], [json!([call("look", "map")]), json!([call("finish", "map")])]);
+    let mut broken = agent([], []);
+    replies(&mut broken, [down()]);
+    let agents = [order("tea"), ready, broken, order("cup")];
+    let rows = Parallel::new(agents.clone()).call("all").await.unwrap().into_output();
+    let mut looked = log.take();
+    looked.sort();
+    assert_eq!(looked, ["look cup", "look map", "look tea"], "nothing that needs approval has run");
+    assert_eq!(rows[1].as_ref().unwrap().receipt, "map");
+    assert!(rows[2].as_ref().unwrap_err().as_lm().is_some());
+    // Those that wait have their states, and each goes on with a decision of its own.
+    let state = |row: usize| ApprovalNeeded::of(rows[row].as_ref().unwrap_err()).unwrap().state.clone();
+    let (tea, cup) = (stored(&state(0)), stored(&state(3)));
+    assert_ne!(tea.run_id(), cup.run_id());
+    let decisions = [tea.waiting()[0].approve()];
+    assert_eq!(done(agents[0].resume(tea, decisions).await).receipt, "tea");
+    let decisions = [cup.waiting()[0].deny("not today")];
+    assert_eq!(done(agents[3].resume(cup, decisions).await).receipt, "cup");
+    assert_eq!(log.take(), ["buy tea"], "nothing ran twice");
+
+    // The same in `pairs`, in a batch, and in a program of another type.
+    let inputs = ["tea", "cup"].map(|wish| OrderInput { wish: wish.into() });
+    let rows = Parallel::new([order("tea").boxed(), order("cup").boxed()]).pairs(inputs).await.unwrap();
+    for row in &rows {
+        assert_eq!(ApprovalNeeded::of(row.as_ref().unwrap_err()).unwrap().state.waiting().len(), 1);
+    }
+    let one = order("tea");
+    let rows = one.batch(["tea"]).collect().await;
+    let state = ApprovalNeeded::of(rows[0].as_ref().unwrap_err()).unwrap().state.clone();
+    let decisions = [state.waiting()[0].approve()];
+    assert_eq!(done(one.resume(*state, decisions).await).receipt, "tea");
+    assert_eq!(log.take().iter().filter(|ran| ran.starts_with("buy")).count(), 1);
 }

@@ -1,7 +1,8 @@
 //! Tools over the Model Context Protocol.
 //!
 //! [`McpClient`] connects to a server, a process or an HTTP endpoint, and returns its tools for agents.
-//! [`serve_stdio`] serves tools and programs to any client of the protocol.
+//! [`serve_stdio`] serves tools and programs to any client of the protocol, and so does `serve_http`, behind the feature
+//! `http-server`.
 //!
 //! ```no_run
 //! use dspy_mcp::McpClient;
@@ -23,6 +24,8 @@ mod error;
 mod guard;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http-server")]
+mod http_server;
 mod listing;
 mod outcome;
 mod process;
@@ -32,6 +35,8 @@ mod session;
 pub use challenge::Challenge;
 pub use client::McpClient;
 pub use error::McpError;
+#[cfg(feature = "http-server")]
+pub use http_server::serve_http;
 pub use server::{McpServer, serve_stdio};
 
 /// A test that the code of the guide compiles.

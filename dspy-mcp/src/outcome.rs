@@ -1,8 +1,9 @@
 //! Results of tools as values, and values as results.
 
+use dspy_core::lm::{MediaKind, Part};
 use dspy_core::tools::ToolValue;
 use dspy_core::types::{Audio, File, Image, MediaError};
-use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
+use rmcp::model::{CallToolResult, ContentBlock, Resource, ResourceContents};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -122,10 +123,26 @@ fn media(block: &ContentBlock, left: &mut usize) -> Option<Result<Piece, String>
         return Some(Err("more than `max_media_bytes`".to_owned()));
     };
     let media = kind.read(&format!("data:{of};base64,{base64}"));
+    let media = media.map(|media| match (media, block) {
+        (Piece::File(file), ContentBlock::Resource(embedded)) => Piece::File(named(file, &embedded.resource)),
+        (media, _) => media,
+    });
     if media.is_ok() {
         *left = rest;
     }
     Some(media.map_err(|error| shorten(&error.to_string(), 200).to_owned()))
+}
+
+/// Gives a file the name in the address of its resource.
+fn named(file: File, resource: &ResourceContents) -> File {
+    let name = match resource {
+        ResourceContents::BlobResourceContents { uri, .. } => file_name(uri),
+        _ => None,
+    };
+    match name {
+        Some(name) => file.with_name(name),
+        None => file,
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -215,18 +232,77 @@ fn clip(text: &str, most: usize) -> String {
     format!("{}\n[… {} bytes left out …]\n{}", &text[..start], end - start, &text[end..])
 }
 
-/// Converts the value of a tool to a result.
-pub(crate) fn write(value: Value) -> CallToolResult {
-    match value {
+/// Converts the value of a tool to a result. One with media is text and media in their order, and has no structured content,
+/// which would have the media once more.
+pub(crate) fn write(value: &ToolValue) -> CallToolResult {
+    match value.value() {
+        _ if !value.parts().is_empty() => CallToolResult::success(value.parts().iter().map(block).collect()),
         Value::String(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
-        object @ Value::Object(_) => CallToolResult::structured(object),
+        object @ Value::Object(_) => CallToolResult::structured(object.clone()),
         other => CallToolResult::success(vec![ContentBlock::text(other.to_string())]),
     }
 }
 
+fn block(part: &Part) -> ContentBlock {
+    let media = match part {
+        Part::Media(media) => media,
+        part => return ContentBlock::text(part.shown()),
+    };
+    let name = media.name.as_deref().unwrap_or(media.kind.as_str());
+    match (media.data(), media.kind) {
+        (Some((of, data)), MediaKind::Image) => ContentBlock::image(data, of),
+        (Some((of, data)), MediaKind::Audio) => ContentBlock::audio(data, of),
+        (Some((of, data)), _) => {
+            ContentBlock::resource(ResourceContents::blob(data, file_uri(name)).with_mime_type(of))
+        }
+        // The client decides whether to fetch it.
+        (None, _) => ContentBlock::resource_link(Resource::new(&*media.url, name)),
+    }
+}
+
+/// Returns the address of a file that is only in the result. Its name is the last segment.
+fn file_uri(name: &str) -> String {
+    let mut uri = "file:///".to_owned();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+/// Returns the last segment of an address, if it is the name of a file.
+fn file_name(uri: &str) -> Option<String> {
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    let (_, segment) = path.rsplit_once('/')?;
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = (byte == b'%').then(|| after.get(..2)).flatten();
+        let escaped = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    let fits = !name.is_empty()
+        && name.len() <= 255
+        && !name.contains(['/', '\\'])
+        && !name.contains(char::is_control);
+    fits.then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
-    use dspy_core::lm::Part;
+    use dspy_core::lm::Media;
     use serde_json::json;
 
     use super::*;
@@ -255,6 +331,40 @@ mod tests {
         assert!(matches!(error, McpError::Tool { .. }) && error.to_string() == "no such city", "{error}");
         let error = read(CallToolResult::error(vec![image])).unwrap_err();
         assert_eq!(error.to_string(), "[image of type image/png, 6 bytes]");
+    }
+
+    #[test]
+    fn media_that_are_written_are_read_as_they_were() {
+        let media = |kind, url: &str| Media::new(kind, url);
+        let named = media(MediaKind::File, "data:application/pdf;base64,QUJD").with_name("Année 1/2 %41.pdf");
+        let parts = [
+            Part::Text("see".into()),
+            Part::Media(media(MediaKind::Image, "data:image/png;base64,QUJDREVG")),
+            Part::Media(media(MediaKind::Audio, "data:audio/wav;base64,QUJD")),
+            Part::Media(named),
+            Part::Media(media(MediaKind::File, "data:application/pdf;base64,QUJD").with_name("a b.pdf")),
+        ];
+        let written = write(&ToolValue::from_parts(parts.clone()));
+        assert!(written.structured_content.is_none());
+        let wire = serde_json::to_value(&written).unwrap();
+        let kinds: Vec<_> = (0..5).map(|at| wire["content"][at]["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["text", "image", "audio", "resource", "resource"]);
+        let most = Most { text: 1_000, media: 1_000 };
+        let read = super::read("t", written, most).unwrap();
+        let seen: Vec<_> = read.parts().iter().filter(|part| matches!(part, Part::Media(_))).collect();
+        // A name with a separator is not taken over.
+        let wanted = [
+            parts[1].clone(),
+            parts[2].clone(),
+            Part::Media(media(MediaKind::File, "data:application/pdf;base64,QUJD")),
+            parts[4].clone(),
+        ];
+        assert_eq!(seen, wanted.iter().collect::<Vec<_>>());
+        // An image elsewhere is a link.
+        let link = Part::Media(media(MediaKind::Image, "https://example.org/chart.png"));
+        let wire = serde_json::to_value(write(&ToolValue::from_parts([link]))).unwrap();
+        assert_eq!(wire["content"][0]["type"], "resource_link");
+        assert_eq!(wire["content"][0]["uri"], "https://example.org/chart.png");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dspy_core::tools::{Tool, ToolError};
+use dspy_core::tools::{Tool, ToolContext, ToolError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use rmcp::model::{
@@ -48,9 +48,12 @@ pub struct McpServer {
     name: String,
     version: String,
     instructions: Option<String>,
-    concurrency: usize,
-    max_message_bytes: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) max_message_bytes: usize,
     approved: bool,
+    /// The token that clients over HTTP must have.
+    #[cfg(feature = "http-server")]
+    pub(crate) token: Option<dspy_core::lm::Secret>,
 }
 
 impl McpServer {
@@ -64,6 +67,8 @@ impl McpServer {
             concurrency: 32,
             max_message_bytes: 4 * 1024 * 1024,
             approved: false,
+            #[cfg(feature = "http-server")]
+            token: None,
         }
     }
 
@@ -116,7 +121,7 @@ impl McpServer {
         W: AsyncWrite + Unpin + Send + 'static,
     {
         let (concurrency, max_message_bytes) = (self.concurrency, self.max_message_bytes);
-        let (jobs, mut queue) = mpsc::channel::<Job>(concurrency);
+        let (jobs, queue) = mpsc::channel::<Job>(concurrency);
         let handler = Handler::new(self, jobs)?;
         let transport = AsyncRwTransport::new_server(reader, writer).with_max_line_length(max_message_bytes);
         let service = match serve_server(handler, transport).await {
@@ -131,14 +136,24 @@ impl McpServer {
                 });
             }
         };
-        let mut ended = std::pin::pin!(service.waiting());
-        let mut running = FuturesUnordered::new();
-        loop {
-            tokio::select! {
-                _ = &mut ended => return Ok(()),
-                Some(job) = queue.recv(), if running.len() < concurrency => running.push(job.run()),
-                Some(()) = running.next(), if !running.is_empty() => {}
-            }
+        tokio::select! {
+            _ = service.waiting() => Ok(()),
+            () = work(queue, concurrency) => Ok(()),
+        }
+    }
+}
+
+/// Runs the calls of clients, as many at once as the server allows, until nothing can call any more.
+pub(crate) async fn work(mut queue: mpsc::Receiver<Job>, concurrency: usize) {
+    let mut running = FuturesUnordered::new();
+    let mut open = true;
+    while open || !running.is_empty() {
+        tokio::select! {
+            job = queue.recv(), if open && running.len() < concurrency => match job {
+                Some(job) => running.push(job.run()),
+                None => open = false,
+            },
+            Some(()) = running.next(), if !running.is_empty() => {}
         }
     }
 }
@@ -153,7 +168,7 @@ impl fmt::Debug for McpServer {
 }
 
 /// A call that waits to be run.
-struct Job {
+pub(crate) struct Job {
     tool: Tool,
     arguments: Value,
     reply: oneshot::Sender<CallToolResult>,
@@ -162,12 +177,12 @@ struct Job {
 impl Job {
     async fn run(mut self) {
         let result = tokio::select! {
-            result = self.tool.call(&self.arguments) => result,
+            result = self.tool.call_with(&self.arguments, ToolContext::new()) => result,
             // The client has cancelled the call.
             () = self.reply.closed() => return,
         };
         let result = match result {
-            Ok(value) => outcome::write(value),
+            Ok(value) => outcome::write(&value),
             Err(error) => {
                 let text = match error {
                     // Clients name the tool.
@@ -182,8 +197,9 @@ impl Job {
     }
 }
 
-struct Handler {
-    tools: Vec<Tool>,
+#[derive(Clone)]
+pub(crate) struct Handler {
+    tools: Arc<[Tool]>,
     listed: Arc<Vec<rmcp::model::Tool>>,
     config: ServerConfig,
     approved: bool,
@@ -191,7 +207,7 @@ struct Handler {
 }
 
 impl Handler {
-    fn new(server: McpServer, jobs: mpsc::Sender<Job>) -> Result<Self, McpError> {
+    pub(crate) fn new(server: McpServer, jobs: mpsc::Sender<Job>) -> Result<Self, McpError> {
         let mut listed: Vec<rmcp::model::Tool> = Vec::new();
         for tool in &server.tools {
             let spec = tool.spec();
@@ -214,7 +230,7 @@ impl Handler {
         let mut config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
         config.server_info = Implementation::new(server.name, server.version);
         config.instructions = server.instructions;
-        let (tools, listed) = (server.tools, Arc::new(listed));
+        let (tools, listed) = (server.tools.into(), Arc::new(listed));
         Ok(Handler { tools, listed, config, approved: server.approved, jobs })
     }
 }

@@ -12,6 +12,9 @@ const IN_FLIGHT: usize = 16;
 /// A strategy that runs several programs on one input concurrently. Its output is the list of their results, each on
 /// its own: one that fails does not affect the others.
 ///
+/// An agent that has to wait for approval is the error [`ApprovalNeeded`](crate::ApprovalNeeded) with its state, which
+/// [`ReAct::resume`](crate::ReAct::resume) of that agent continues.
+///
 /// Programs of several types are mixed by [`Module::boxed`]. One program on many inputs is
 /// [`Module::batch`](dspy_core::program::Module::batch); [`pairs`](Self::pairs) gives each program an input of its own.
 ///

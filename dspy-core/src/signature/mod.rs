@@ -7,6 +7,7 @@
 pub(crate) mod check;
 mod choices;
 mod demo;
+mod field;
 mod field_properties;
 mod field_trait;
 mod map_order;
@@ -23,6 +24,7 @@ mod traits;
 
 pub use check::{CheckFailure, CheckPanic, CheckSpec};
 pub use demo::Demo;
+pub use field::{FieldSpec, Role};
 #[doc(hidden)]
 pub use field_trait::ErasedField;
 pub use field_trait::{FieldType, property_schema};
@@ -33,7 +35,7 @@ pub use partial::{FieldChange, FieldState, FieldUpdate, PartialValues};
 #[doc(hidden)]
 pub use partial::{ReadField, WriteField, update_field};
 pub use playbook::{Playbook, PlaybookItem};
-pub use spec::{FieldSpec, Role, SignatureSpec};
+pub use spec::SignatureSpec;
 pub use string_form::GrammarError;
 pub use traits::{Example, FieldError, Fields, IntoInput, Signature};
 

@@ -6,6 +6,8 @@ mod common;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(all(feature = "http", feature = "http-server"))]
+mod http_server;
 mod processes;
 
 /// The servers, in processes of their own; nothing in the process of the tests.
@@ -13,6 +15,8 @@ mod processes;
 fn server_process() {
     match std::env::var(common::ROLE).as_deref() {
         Ok("good") => processes::serve(),
+        #[cfg(all(feature = "http", feature = "http-server"))]
+        Ok("http") => http_server::serve(),
         Ok(role) => hostile::serve(role),
         Err(_) => {}
     }

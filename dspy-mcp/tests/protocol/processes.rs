@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::common::{Calls, client};
 use dspy::prelude::*;
-use dspy_core::tools::{Tool, ToolCall, ToolCalls, ToolError};
+use dspy_core::lm::{Content, MediaKind, Part, ScriptedLm};
+use dspy_core::tools::{Json, Tool, ToolCall, ToolCalls, ToolContext, ToolError};
+use dspy_core::types::{Audio, File, Image};
 use dspy_mcp::{McpClient, McpError, McpServer};
 use serde_json::json;
 use tokio::io::{
@@ -21,7 +23,7 @@ struct Pair {
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Size {
@@ -30,10 +32,31 @@ struct Size {
 
 sig!(Shout: "text -> shouted");
 
+pub(super) fn chart() -> Image {
+    Image::from_bytes(b"\x89PNG", "image/png").unwrap()
+}
+
+#[derive(serde::Serialize)]
+struct Chart {
+    title: &'static str,
+    image: Image,
+}
+
 /// Serves tools by this crate.
 pub(super) fn serve() {
+    block_on(dspy_mcp::serve_stdio(tools())).unwrap();
+    std::process::exit(0);
+}
+
+pub(super) fn block_on<F: Future>(work: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    dspy::configure(Lm::scripted(["[[ ## shouted ## ]]\nHEY\n\n[[ ## completed ## ]]"]));
+    runtime.block_on(work)
+}
+
+pub(super) fn tools() -> Vec<Tool> {
     let counter = Arc::new(AtomicUsize::new(0));
-    let tools = [
+    vec![
         Tool::new("add", "Adds two numbers.", |Pair { a, b }: Pair| async move { a + b }),
         Tool::new("pair", "Returns an object.", |Pair { a, b }: Pair| async move { json!({"a": a, "b": b}) }),
         Tool::new("fail", "Fails.", |_: Nothing| async { Err::<(), _>("no disk in drive a") }),
@@ -46,11 +69,13 @@ pub(super) fn serve() {
         }),
         Tool::new("pay", "Pays.", |_: Nothing| async { "paid" }).with_approval(),
         Tool::of_program("shout", "Shouts.", Predict::<Shout>::new()),
-    ];
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    dspy::configure(Lm::scripted(["[[ ## shouted ## ]]\nHEY\n\n[[ ## completed ## ]]"]));
-    runtime.block_on(dspy_mcp::serve_stdio(tools)).unwrap();
-    std::process::exit(0);
+        Tool::new("chart", "Draws.", |_: Nothing| async { chart() }),
+        Tool::new("page", "Shows a page.", |_: Nothing| async {
+            let voice = Audio::from_bytes(b"RIFF", "audio/wav").unwrap();
+            let report = File::from_bytes(b"%PDF", "application/pdf").unwrap().with_name("rain.pdf");
+            Json((("Rainfall", chart()), json!({"mm": 12}), voice, report))
+        }),
+    ]
 }
 
 fn good() -> (McpClient, Calls) {
@@ -71,7 +96,10 @@ fn failure(error: &ToolError) -> &McpError {
 async fn the_tools_of_a_server_are_those_of_an_agent() {
     let (server, _calls) = good();
     let tools = server.tools().await.unwrap();
-    assert_eq!(names(&tools), ["add", "pair", "fail", "panic", "slow", "large", "count", "pay", "shout"]);
+    assert_eq!(
+        names(&tools),
+        ["add", "pair", "fail", "panic", "slow", "large", "count", "pay", "shout", "chart", "page"]
+    );
     assert_eq!(tools[0].spec().description, "Adds two numbers.");
     assert_eq!(tools[0].spec().parameters["properties"]["a"]["description"], "The first number.");
     let wanted = [
@@ -99,6 +127,69 @@ async fn the_tools_of_a_server_are_those_of_an_agent() {
     // Arguments that do not fit are refused before anything is sent.
     let error = tools[0].call(&json!({"a": 1})).await.unwrap_err();
     assert!(matches!(error, ToolError::Arguments { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn media_pass_from_a_tool_over_the_server_to_the_model() {
+    let (server, _calls) = good();
+    let tools = server.tools().await.unwrap();
+    let chart_tool = tools.iter().find(|tool| tool.name() == "chart").unwrap();
+    let seen = chart_tool.call_with(&json!({}), ToolContext::new()).await.unwrap();
+    let [Part::Media(image)] = seen.parts() else { panic!("{seen:?}") };
+    assert_eq!((image.kind, &*image.url), (MediaKind::Image, chart().url()));
+    let page = tools.iter().find(|tool| tool.name() == "page").unwrap();
+    let seen = page.call_with(&json!({}), ToolContext::new()).await.unwrap();
+    let media = seen.parts().iter().filter_map(|part| match part {
+        Part::Media(media) => Some((media.kind, media.data().unwrap().0, media.name.as_deref())),
+        _ => None,
+    });
+    let media: Vec<_> = media.collect();
+    let wanted = [
+        (MediaKind::Image, "image/png", None),
+        (MediaKind::Audio, "audio/wav", None),
+        (MediaKind::File, "application/pdf", Some("rain.pdf")),
+    ];
+    assert_eq!(media, wanted);
+    assert!(seen.text().contains(r#"{"mm":12}"#) && seen.text().contains("Rainfall"), "{seen:?}");
+
+    // The observation of an agent has the image itself.
+    let turn = |calls: &str| format!("[[ ## next_thought ## ]]\nok\n\n[[ ## tool_calls ## ]]\n{calls}");
+    let script = Arc::new(ScriptedLm::new([
+        turn(r#"[{"name": "chart", "arguments": {}}]"#),
+        turn(r#"[{"name": "finish", "arguments": {"shouted": "RAIN"}}]"#),
+    ]));
+    let mut agent = ReAct::<Shout>::new(tools).unwrap();
+    agent.set_lm(Lm::shared(script.clone()));
+    assert_eq!(agent.call("rain").await.unwrap().shouted, "RAIN");
+    let prompt = &script.requests()[1];
+    let parts = prompt.messages.iter().flat_map(|message| match &message.content {
+        Content::Parts(parts) | Content::ToolResult { parts, .. } => parts.to_vec(),
+        _ => Vec::new(),
+    });
+    let is_chart = |part: &Part| matches!(part, Part::Media(media) if *media.url == *chart().url());
+    assert_eq!(parts.filter(is_chart).count(), 1);
+}
+
+#[tokio::test]
+async fn media_of_a_served_tool_are_content_of_their_kind() {
+    let tool = Tool::new("chart", "Draws.", |_: Nothing| async {
+        Json(Chart { title: "Rainfall", image: chart() })
+    });
+    let (mut lines, mut write, served) = converse(McpServer::new([tool])).await;
+    let client = async {
+        lines.next_line().await.unwrap();
+        write.write_all(request(2, "chart", &json!({})).as_bytes()).await.unwrap();
+        let result: serde_json::Value =
+            serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        let content = &result["result"]["content"];
+        let image = content.as_array().unwrap().iter().find(|block| block["type"] == "image").unwrap();
+        assert_eq!((&image["data"], &image["mimeType"]), (&json!("iVBORw=="), &json!("image/png")));
+        assert!(result["result"].get("structuredContent").is_none(), "{result}");
+        let texts = content.as_array().unwrap().iter().filter_map(|block| block["text"].as_str());
+        assert!(texts.collect::<String>().contains("Rainfall"), "{result}");
+        drop((lines, write));
+    };
+    tokio::join!(client, async { served.await.unwrap() });
 }
 
 #[tokio::test]

@@ -315,7 +315,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
 
     pub(crate) fn outage(&self, source: BoxError) -> Stop {
         self.ledger.abort();
-        OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
+        OptimizeError::Outage { source, run_dir: self.run_dir.clone(), online: false }.into()
     }
 
     /// Returns the error of a panic of a function that the search has called.

@@ -104,8 +104,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// Checks that the options of the algorithm fit the data, as its estimate does, and learns on how many rows the
-    /// original program runs first.
+    /// Checks that the options of the algorithm fit the data, as its estimate does, and learns on how many rows a
+    /// program runs first.
     ///
     /// # Errors
     /// If they do not fit.
@@ -116,7 +116,7 @@ impl<P: Program, E> Study<'_, P, E> {
         let predictors = self.program.named_predictors().len();
         let (train, val) = (self.train.len(), self.val.len());
         let cost = cost(&Sizes { train, val, given_val: self.given_val, predictors })?;
-        self.first_rows = cost.baseline.unwrap_or(self.first_rows);
+        self.first_rows = cost.first_runs().unwrap_or(self.first_rows);
         Ok(())
     }
 
@@ -125,8 +125,8 @@ impl<P: Program, E> Study<'_, P, E> {
         self.first_rows = rows as u64;
     }
 
-    /// Returns a warning if the budget cannot pay for the first runs of the original program.
-    pub(super) fn too_small(&self) -> Option<String> {
+    /// Returns a warning if the budget cannot pay for the first runs.
+    pub(crate) fn too_small(&self) -> Option<String> {
         let predictors = self.program.named_predictors().len();
         let verification = self.verify.zip(self.holdout.as_ref().ok());
         let verification =

@@ -10,13 +10,13 @@ use dspy_core::signature::Values;
 use dspy_core::tools::{Tool, ToolCall, ToolCalls, ToolContext, ToolValue};
 use dspy_core::types::{Observation, Turn};
 use dspy_core::{Result, lm};
-use futures_util::{StreamExt as _, stream};
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::account::Account;
 use super::compaction::{Shown, View};
 use super::errors::{ResumeError, lacks_approval};
+use super::flight::{Keeper, Places};
 use super::inside::{Held, Resumed, Slot};
 use super::limits::{Limits, Termination};
 use super::state::{AgentState, Decision, Decisions, INSIDE, Pending, Verdict};
@@ -40,12 +40,8 @@ pub(super) struct Agent<'a> {
     pub(super) account: &'a Arc<Account>,
     /// Whether the caller can hold the state until there are decisions.
     pub(super) can_wait: bool,
-    pub(super) checkpoint: Option<&'a Checkpoint>,
+    pub(super) places: Places,
 }
-
-/// Keeps a state while its run goes on.
-pub(super) type Checkpoint =
-    dyn Fn(AgentState) -> lm::BoxFuture<'static, Result<(), dspy_core::error::BoxError>> + Send + Sync;
 
 /// The end of a part of a run.
 pub(super) enum End {
@@ -54,9 +50,9 @@ pub(super) enum End {
     Stopped(Termination),
 }
 
-/// A call that is to run: its place in the turn, its tool, and the agent inside that goes on.
-struct Ready<'t> {
-    at: usize,
+/// A call that is to run, its tool, and the agent inside that goes on.
+pub(super) struct Ready<'t> {
+    pub(super) call: ToolCall,
     tool: Option<&'t Tool>,
     resumed: Option<Resumed>,
 }
@@ -65,8 +61,11 @@ struct Ready<'t> {
 const UNKNOWN: &str = "it is unknown whether this call ran, because the run was stopped in the middle of it; find out what it \
                        did before you call it again";
 
+/// The result of a call whose agent was stopped with the one around it.
+const STOPPED: &str = "it was stopped";
+
 /// The end of one call.
-enum Ran {
+pub(super) enum Ran {
     Result(Observation),
     /// The agent inside waits for decisions.
     Waiting(Box<AgentState>),
@@ -132,9 +131,11 @@ impl Agent<'_> {
 
     /// Hands out the state, if there is a place for it.
     async fn keep(&self, state: &mut AgentState) -> Result<()> {
-        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        if !self.places.any() {
+            return Ok(());
+        }
         state.spent = self.account.spent();
-        checkpoint(state.clone()).await.map_err(Error::other)
+        self.places.clone().keep(state.clone()).await
     }
 
     /// Requests the calls of the next turn.
@@ -174,42 +175,9 @@ impl Agent<'_> {
             // Whoever reads the state from here on knows that these calls may have run.
             self.keep(state).await?;
         }
-        let AgentState { log, pending, broken, run, .. } = state;
+        let failed = self.fly(state, ready).await;
+        let AgentState { log, pending, .. } = state;
         let Some(turn) = log.turns.last_mut() else { return Ok(None) };
-        let Turn { calls, results, .. } = &mut *turn;
-        let (run, calls) = (run.as_str(), &*calls);
-        let running = ready.into_iter().map(|Ready { at, tool, resumed }| async move {
-            (id(&calls[at]), self.run(run, &calls[at], tool, resumed).await)
-        });
-        // Collected, so that the type of the stream names no closure.
-        let running: Vec<_> = running.collect();
-        let mut running = stream::iter(running).buffer_unordered(self.limits.concurrency);
-        let mut failed = None;
-        while let Some((id, ran)) = running.next().await {
-            pending.remove(id);
-            // Results are in the state at once: the run may be stopped before the others have theirs.
-            match ran {
-                Ran::Result(result) => results.push(result),
-                Ran::Waiting(inner) => drop(pending.insert(id.to_owned(), Pending::Agent(inner))),
-                Ran::Broken(inner, result) => {
-                    results.push(result);
-                    broken.insert(id.to_owned(), inner);
-                }
-                Ran::Refused(inner, error) => {
-                    let waits = !inner.waiting().is_empty();
-                    let inner = if waits { Pending::Agent(inner) } else { Pending::Broken(inner) };
-                    pending.insert(id.to_owned(), inner);
-                    failed.get_or_insert(error);
-                }
-                Ran::Unapproved(result, error) => {
-                    results.push(result);
-                    failed.get_or_insert(error);
-                }
-            }
-            // Other tasks run between calls. Not at the start of each: calls start in their order.
-            tokio::task::yield_now().await;
-        }
-        drop(running);
         insert_results(turn, []);
         match failed {
             Some(error) => Err(error),
@@ -226,11 +194,11 @@ impl Agent<'_> {
         let done: HashSet<&str> = turn.results.iter().map(|result| result.id.as_str()).collect();
         let tools: HashMap<&str, &Tool> = self.tools.iter().map(|tool| (tool.name(), tool)).collect();
         let mut waiting = std::mem::take(pending);
-        let calls = turn.calls.iter().enumerate().filter(|(_, call)| call.name != FINISH);
-        for (number, (at, call)) in calls.enumerate() {
+        let calls = turn.calls.iter().filter(|call| call.name != FINISH);
+        for (number, call) in calls.enumerate() {
             let tool = tools.get(call.name.as_str()).copied();
             let id = id(call);
-            let run = |resumed| Some(Ready { at, tool, resumed });
+            let run = |resumed| Some(Ready { call: call.clone(), tool, resumed });
             let wait = |pending: &mut BTreeMap<_, _>, reason| {
                 pending.insert(id.to_owned(), reason);
                 None
@@ -244,7 +212,7 @@ impl Agent<'_> {
                 None if tool.is_some_and(|tool| tool.needs_approval(&call.arguments)) => {
                     wait(pending, Pending::Decision)
                 }
-                None => run(None),
+                None | Some(Pending::Unbegun) => run(None),
                 Some(Pending::Decision) => match decisions.about(id) {
                     // Once it was said to wait, it does, whatever the tool now says.
                     None => wait(pending, Pending::Decision),
@@ -267,13 +235,25 @@ impl Agent<'_> {
                     None
                 }
             };
-            if next.is_some() {
-                pending.insert(id.to_owned(), Pending::Begun);
+            if let Some(ready) = &next {
+                pending.insert(id.to_owned(), self.begun(ready));
             }
             ready.extend(next);
         }
         insert_results(turn, answered);
         ready
+    }
+
+    /// Returns how a state describes a call that runs. An agent inside hands out its state before it does anything, if
+    /// states are kept; until then, it is where it was.
+    fn begun(&self, ready: &Ready<'_>) -> Pending {
+        let keeps = self.places.any() && self.can_wait && ready.tool.is_some_and(Tool::pauses);
+        match &ready.resumed {
+            _ if !keeps => Pending::Begun,
+            None => Pending::Unbegun,
+            Some(Resumed { state, decisions }) if decisions.is_empty() => Pending::Broken(state.clone()),
+            Some(Resumed { state, .. }) => Pending::Agent(state.clone()),
+        }
     }
 
     /// Returns the result of a call beyond the limit of calls of a turn.
@@ -296,7 +276,8 @@ impl Agent<'_> {
 
     /// Runs one call. Whatever the tool does, the result is an observation, in bounded time and space, unless an agent
     /// inside has to wait.
-    async fn run(&self, run: &str, call: &ToolCall, tool: Option<&Tool>, resumed: Option<Resumed>) -> Ran {
+    pub(super) async fn run(&self, run: &str, ready: Ready<'_>, keeper: Option<Keeper>) -> Ran {
+        let Ready { ref call, tool, resumed } = ready;
         let error = |text: String| Observation::error(id(call), &call.name, self.limits.clipped(&text));
         let Some(tool) = tool else {
             let names: Vec<_> = self.tools.iter().map(|tool| format!("`{}`", tool.name())).collect();
@@ -309,7 +290,7 @@ impl Agent<'_> {
             Some(resumed) if !tool.pauses() => return refused(resumed),
             resumed => resumed,
         };
-        let slot = Arc::new(Slot::new(format!("{run}{INSIDE}{}", id(call)), self.can_wait, resumed));
+        let slot = Arc::new(Slot::new(format!("{run}{INSIDE}{}", id(call)), self.can_wait, resumed, keeper));
         let context = ToolContext::new().with_call_id(id(call)).with_run_id(run);
         let work = tool.call_by(&call.arguments, context, slot.clone());
         let work = tokio::time::timeout(self.limits.tool_time, work);
@@ -338,8 +319,7 @@ impl Agent<'_> {
         };
         match broken.filter(|_| result.is_error) {
             Some(inner) => {
-                let text =
-                    format!("{}\nBefore that, it did the following:\n{}", result.text, done_by(&inner));
+                let text = after(&result.text, &inner);
                 Ran::Broken(inner, error(text))
             }
             None => Ran::Result(result),
@@ -387,17 +367,27 @@ impl Agent<'_> {
     }
 }
 
+/// Returns the error of an agent that failed or was stopped with what it did before, as a model reads it.
+fn after(error: &str, state: &AgentState) -> String {
+    format!("{error}\nBefore that, it did the following:\n{}", done_by(state))
+}
+
 /// Returns what an agent did that failed or was stopped, as a model reads it.
 fn done_by(state: &AgentState) -> String {
     let mut log = state.log.clone();
     if let Some(turn) = log.turns.last_mut() {
-        let begun = state.pending.iter().filter(|(_, pending)| matches!(pending, Pending::Begun));
-        turn.results.extend(begun.map(|(id, _)| Observation::error(id, "", UNKNOWN)));
+        let stopped = state.pending.iter().filter_map(|(id, pending)| match pending {
+            Pending::Begun => Some(Observation::error(id, "", UNKNOWN)),
+            Pending::Unbegun => Some(Observation::error(id, "", "not run")),
+            Pending::Broken(inner) => Some(Observation::error(id, "", after(STOPPED, inner))),
+            Pending::Decision | Pending::Agent(_) => None,
+        });
+        turn.results.extend(stopped);
     }
     log.to_string()
 }
 
-fn id(call: &ToolCall) -> &str {
+pub(super) fn id(call: &ToolCall) -> &str {
     call.id.as_deref().unwrap_or_default()
 }
 
@@ -406,7 +396,7 @@ fn values_of(arguments: &Value) -> Values {
 }
 
 /// Inserts results where their calls stand among the calls of the turn.
-fn insert_results(turn: &mut Turn, results: impl IntoIterator<Item = Observation>) {
+pub(super) fn insert_results(turn: &mut Turn, results: impl IntoIterator<Item = Observation>) {
     turn.results.extend(results);
     let places: HashMap<&str, usize> =
         turn.calls.iter().enumerate().map(|(at, call)| (id(call), at)).collect();

@@ -10,6 +10,7 @@ use dspy_base::locks::MutexExt as _;
 use dspy_core::tools::CurrentCall;
 
 use super::errors::ResumeError;
+use super::flight::Keeper;
 use super::state::{AgentState, Decision};
 
 /// The place of an agent inside one call of a tool of another agent.
@@ -19,6 +20,8 @@ pub(super) struct Slot {
     path: String,
     /// Whether the outer agent can wait.
     can_wait: bool,
+    /// The way of the agent's states to the outer agent, if that one keeps them.
+    pub(super) keeper: Option<Keeper>,
     /// The number of runs that began here.
     runs: AtomicUsize,
     held: Mutex<Option<Held>>,
@@ -45,9 +48,14 @@ pub(super) struct Resumed {
 }
 
 impl Slot {
-    pub(super) fn new(path: String, can_wait: bool, resumed: Option<Resumed>) -> Self {
+    pub(super) fn new(
+        path: String,
+        can_wait: bool,
+        resumed: Option<Resumed>,
+        keeper: Option<Keeper>,
+    ) -> Self {
         let held = Mutex::new(resumed.map(Held::Resumed));
-        Slot { path, can_wait, runs: AtomicUsize::new(0), held }
+        Slot { path, can_wait, keeper, runs: AtomicUsize::new(0), held }
     }
 
     /// Takes the run that is to be continued, if there is one.

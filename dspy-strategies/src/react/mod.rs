@@ -4,6 +4,7 @@ mod account;
 mod agent;
 mod compaction;
 mod errors;
+mod flight;
 mod inside;
 mod limits;
 mod settings;
@@ -25,9 +26,10 @@ use dspy_core::{Error, Result};
 use serde_json::Value;
 
 use self::account::Account;
-use self::agent::{Agent, Checkpoint, End};
+use self::agent::{Agent, End};
 pub(crate) use self::errors::lacks_approval;
 pub use self::errors::{ApprovalNeeded, ApprovalUnavailable, ResumeError, RunError};
+use self::flight::{Checkpoint, Keeper, Places};
 pub(crate) use self::inside::repeated;
 use self::inside::{Held, Kept, Resumed, Standing};
 use self::limits::Limits;
@@ -228,9 +230,11 @@ impl<S: Signature> ReAct<S> {
         state: &mut AgentState,
         decisions: Vec<Decision>,
         can_wait: bool,
+        keeper: Option<Keeper>,
     ) -> Result<Option<Prediction<S::Output>>> {
         let account = Account::new(state.spent, self.limits);
-        let work = self.advance_on(&account, state, decisions, can_wait);
+        let places = Places { own: self.checkpoint.clone(), outer: keeper };
+        let work = self.advance_on(&account, state, decisions, can_wait, places);
         let result = with_layer(account.counter(), work).await;
         state.spent = account.spent();
         result
@@ -242,6 +246,7 @@ impl<S: Signature> ReAct<S> {
         state: &mut AgentState,
         decisions: Vec<Decision>,
         can_wait: bool,
+        places: Places,
     ) -> Result<Option<Prediction<S::Output>>> {
         let depth = DEPTH.try_with(|depth| *depth).unwrap_or(0);
         if depth >= DEEPEST {
@@ -261,7 +266,7 @@ impl<S: Signature> ReAct<S> {
             accept: &accept,
             account,
             can_wait,
-            checkpoint: self.checkpoint.as_deref(),
+            places,
         };
         let (prediction, termination) = match DEPTH.scope(depth + 1, agent.advance(state, decisions)).await? {
             End::Waiting => return Ok(None),
@@ -350,12 +355,13 @@ impl<S: Signature> Module for ReAct<S> {
                     return Err(Error::other(ApprovalUnavailable::new(place, tools)));
                 }
                 let mut state = self.begin(input.to_values()?);
-                let ended = self.advance(&mut state, Vec::new(), false).await?;
+                let ended = self.advance(&mut state, Vec::new(), false, None).await?;
                 return ended.ok_or_else(|| Error::other(ApprovalNeeded { state }));
             }
         };
+        let keeper = slot.as_ref().and_then(|slot| slot.keeper.clone());
         let mut kept = Kept::new(state, slot);
-        match self.advance(&mut kept.state, decisions, true).await? {
+        match self.advance(&mut kept.state, decisions, true, keeper).await? {
             Some(prediction) => {
                 kept.end();
                 Ok(prediction)
@@ -390,7 +396,7 @@ impl<S: Signature> Module for Part<'_, S> {
     type Output = Result<S::Output, Paused>;
 
     async fn forward(&self, Started { mut state, decisions }: Started) -> Result<Prediction<Self::Output>> {
-        Ok(match self.agent.advance(&mut state, decisions, true).await {
+        Ok(match self.agent.advance(&mut state, decisions, true, None).await {
             Ok(Some(prediction)) => prediction.map(Ok),
             Ok(None) => Prediction::new(Err(Paused { state, error: None })),
             Err(error) => Prediction::new(Err(Paused { state, error: Some(error) })),

@@ -91,7 +91,8 @@ impl<S> ReAct<S> {
     /// the run with the error of `keep`, if there is one.
     ///
     /// Results that are in the state are not obtained again. Of a call that was in flight, the model reads that it may
-    /// have run; it runs again only if its tool is [repeatable](Tool::repeatable).
+    /// have run; it runs again only if its tool is [repeatable](Tool::repeatable). An agent that is the program of a tool
+    /// hands out its states within those of this one and goes on where it was, by the same rules.
     ///
     /// ```
     /// # use dspy_core as dspy;

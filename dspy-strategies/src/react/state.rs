@@ -35,7 +35,7 @@ pub enum Outcome<O> {
 
 /// The state of a run: a value that can be stored, and resumed by another process.
 ///
-/// It has the inputs, the whole log, what was spent and the states of inner agents that wait, but neither tools nor
+/// It has the inputs, the whole log, what was spent and the states of inner agents, but neither tools nor
 /// models nor keys: those are the agent's. A stored state of another version, or one whose parts contradict one another,
 /// cannot be read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,8 +70,10 @@ pub(super) enum Pending {
     Decision,
     /// Decisions about calls of the agent inside the tool.
     Agent(Box<AgentState>),
-    /// Nothing: the agent inside the tool failed, and is to go on.
+    /// Nothing: the agent inside the tool failed or was stopped, and is to go on.
     Broken(Box<AgentState>),
+    /// Nothing: the agent inside the tool is to begin. It has done nothing yet, or its state would be here.
+    Unbegun,
     /// Nothing: the tool was called, and its result is not known.
     Begun,
 }
@@ -152,7 +154,7 @@ impl AgentState {
         for call in &turn.calls {
             let id = call.id.as_deref().unwrap_or_default();
             match self.pending.get(id) {
-                None | Some(Pending::Begun | Pending::Broken(_)) => {}
+                None | Some(Pending::Begun | Pending::Unbegun | Pending::Broken(_)) => {}
                 Some(Pending::Decision) => waiting.push(WaitingCall {
                     run: run.to_owned(),
                     id: format!("{path}{id}"),
@@ -210,7 +212,9 @@ impl AgentState {
             let last = at + 1 == turns;
             let waits = |call: &ToolCall, id: &str| match self.pending.get(id) {
                 None => call.name == FINISH,
-                Some(Pending::Decision | Pending::Broken(_) | Pending::Begun) => call.name != FINISH,
+                Some(Pending::Decision | Pending::Broken(_) | Pending::Begun | Pending::Unbegun) => {
+                    call.name != FINISH
+                }
                 Some(Pending::Agent(inner)) => call.name != FINISH && !inner.waiting().is_empty(),
             };
             if let Some((id, _)) = open.iter().find(|(id, call)| !last || !waits(call, id)) {
