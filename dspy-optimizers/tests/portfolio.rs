@@ -394,6 +394,7 @@ async fn the_result_is_never_worse_on_the_valset_than_the_original_program() {
 
 #[tokio::test]
 async fn the_calls_of_an_optimizer_that_fails_are_spent() {
+    const BUDGET: usize = 2_000;
     let lm = Obedient::new();
     // Whatever knows an animal fails, after it was paid.
     let picky = |_: &Row, output: &Values| match output["answer"].as_str() {
@@ -403,7 +404,6 @@ async fn the_calls_of_an_optimizer_that_fails_are_spent() {
     // The calls at the beginning of each rung.
     let starts: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
     let (kept, calls) = (starts.clone(), lm.clone());
-    const BUDGET: usize = 2_000;
     let portfolio =
         Portfolio::builder(Budget::calls(BUDGET as u64)).metric(picky).max_errors(3).concurrency(1);
     let portfolio = portfolio.verify(Verify::rows(5).reserve(0.0)).on_event(move |event| {
