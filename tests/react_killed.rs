@@ -171,7 +171,8 @@ impl World {
             let (state, decisions) = match outcome {
                 Some(Outcome::Done(output)) => return output.receipt.clone(),
                 Some(Outcome::Waiting(state)) => {
-                    let decisions = state.waiting().iter().map(|call| call.approve()).collect();
+                    let decisions =
+                        state.waiting().iter().map(dspy::strategies::WaitingCall::approve).collect();
                     (*state, decisions)
                 }
                 None => (self.last(), Vec::new()),
@@ -236,7 +237,7 @@ async fn survives(kill: Kill, approval: bool, whole: &World) -> bool {
     if let Some(Outcome::Waiting(state)) = &outcome {
         // The same process goes on after the decisions; the state that waits is stored, too.
         world.stored.lock().unwrap().push(serde_json::to_string(state).unwrap());
-        let decisions: Vec<_> = state.waiting().iter().map(|call| call.approve()).collect();
+        let decisions: Vec<_> = state.waiting().iter().map(dspy::strategies::WaitingCall::approve).collect();
         outcome = world.live(world.program().resume((**state).clone(), decisions)).await;
     }
     let killed = outcome.is_none();
@@ -293,7 +294,8 @@ async fn a_state_of_an_inner_agent_that_cannot_be_kept_ends_the_whole_run() {
     impl std::error::Error for Full {}
 
     let whole = unbroken(false).await;
-    for number in 1..=whole.stored.lock().unwrap().len() {
+    let stored = whole.stored.lock().unwrap().len();
+    for number in 1..=stored {
         let world = World::new(Kill::Never, false);
         let kept = Arc::new(AtomicUsize::new(0));
         let program = world.program().on_checkpoint(move |_| {
@@ -345,6 +347,6 @@ async fn a_store_that_waits_for_a_tool_does_not_stop_the_run() {
         async move { free.acquire().await.map(drop) }
     });
     let run = async { tokio::join!(outer.run("tea"), started.notified()).0 };
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), run).await;
+    let ended = tokio::time::timeout(std::time::Duration::from_mins(1), run).await;
     assert_eq!(agents::done(ended.expect("it stands still")).receipt, "o");
 }

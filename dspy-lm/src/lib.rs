@@ -79,7 +79,7 @@ pub mod internal {
     pub use crate::endpoint::api::{Api, Payload};
     pub use crate::money::usage::UsageScope;
     #[cfg(feature = "http")]
-    pub use crate::network::transport::client_for;
+    pub use crate::network::transport::{client_for, is_unsent};
     #[cfg(feature = "http")]
     pub use crate::protocols::openai::{message_value, tool_value};
     pub use crate::secret::{hide_live, public_url};

@@ -191,7 +191,7 @@ where
     let sure = baseline.saturating_mul(predictors as u64);
     let verification = splits.verification(predictors);
     let search = splits.search_budget(program, options.budget);
-    let too_small = too_small(options.budget, baseline, predictors, verification);
+    let too_small = too_small(options.budget, cost.first_runs().unwrap_or(0), predictors, verification);
     let shortage = verification.and_then(|verification| verification.shortage(options.budget));
     let needed = |(calls, runs): (u64, u64)| {
         baseline.saturating_add(runs).saturating_mul(predictors as u64).saturating_add(calls)

@@ -113,17 +113,19 @@ pub enum OptimizeError {
         model: String,
     },
     /// The model cannot be reached, or another external service failed, after all retries.
-    #[error("{source}{}", how_to_resume(.run_dir.as_ref()))]
+    #[error("{source}{}", how_to_resume(.run_dir.as_ref(), *.online))]
     Outage {
         /// The last error.
         source: BoxError,
         /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
+        /// Whether it is of an [`OnlineAce`](crate::ace::OnlineAce), which keeps its runs for a further update.
+        online: bool,
     },
     /// The metric failed on too many rows for its scores to be meaningful.
     #[error(
         "the metric failed on {}, for example {last}; fix the metric, or set `max_errors` if so many rows can be left \
-         out{}", counted(*.failed, "row"), how_to_resume(.run_dir.as_ref())
+         out{}", counted(*.failed, "row"), how_to_resume(.run_dir.as_ref(), *.online)
     )]
     Metric {
         /// The number of rows on which it has failed.
@@ -132,6 +134,8 @@ pub enum OptimizeError {
         last: String,
         /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
+        /// Whether it is of an [`OnlineAce`](crate::ace::OnlineAce), which keeps its runs for a further update.
+        online: bool,
     },
     /// The program failed on every row of its first evaluation for reasons that no prompt can change: an error of its
     /// own code, an input that does not fit, a request that is refused as invalid, a panic. Nothing else was spent.
@@ -162,7 +166,7 @@ pub enum OptimizeError {
     /// A function that the search calls has panicked, such as a custom
     /// [`TextProposer`](crate::proposer::TextProposer). Everything that was paid is in the journal, if the run has one.
     /// (A panic of the program or of the metric is a failure of the row.)
-    #[error("{callback} panicked: {message}; fix it{}", how_to_resume(.run_dir.as_ref()))]
+    #[error("{callback} panicked: {message}; fix it{}", how_to_resume(.run_dir.as_ref(), *.online))]
     Panic {
         /// The function.
         callback: String,
@@ -170,6 +174,8 @@ pub enum OptimizeError {
         message: String,
         /// The folder of the journal, if the run has one; a new run with it resumes.
         run_dir: Option<PathBuf>,
+        /// Whether it is of an [`OnlineAce`](crate::ace::OnlineAce), which keeps its runs for a further update.
+        online: bool,
     },
     /// A candidate cannot be applied to the program.
     #[error(transparent)]
@@ -212,7 +218,18 @@ impl OptimizeError {
         run_dir: Option<PathBuf>,
     ) -> Self {
         let message = clipped(dspy_base::panics::message(panic).unwrap_or("without a message"));
-        OptimizeError::Panic { callback, message, run_dir }
+        OptimizeError::Panic { callback, message, run_dir, online: false }
+    }
+
+    /// Returns the error as one of an [`OnlineAce`](crate::ace::OnlineAce), which has no `run_dir` to resume from.
+    pub(crate) fn of_update(mut self) -> Self {
+        if let OptimizeError::Outage { online, .. }
+        | OptimizeError::Metric { online, .. }
+        | OptimizeError::Panic { online, .. } = &mut self
+        {
+            *online = true;
+        }
+        self
     }
 
     /// Creates an error of the algorithm itself, for custom optimizers.
@@ -249,8 +266,11 @@ fn no_training_rows(tried: usize, accepted: usize, failure: Option<&str>) -> Str
     )
 }
 
-fn how_to_resume(run_dir: Option<&PathBuf>) -> String {
+fn how_to_resume(run_dir: Option<&PathBuf>, online: bool) -> String {
     match run_dir {
+        _ if online => {
+            "; the finished runs are kept: `OnlineAce::update` tries them again at once, `learn` later".into()
+        }
         Some(folder) => format!("; to resume, run again with the run_dir `{}`", folder.display()),
         None => "; set a `run_dir` to be able to resume such a run".into(),
     }

@@ -93,10 +93,11 @@ async fn lessons_become_items_by_the_published_number_of_calls() {
     assert_eq!((report.baseline, report.score(), report.best), (Some(0.0), Some(1.0), 1), "{report}");
     let found = optimized.predictor().playbook();
     assert!(HINTS.iter().all(|hint| found.items().iter().any(|item| item.text() == *hint)), "{found}");
-    assert_eq!(report.trials[1].label, "epoch 1, batch 1: 5 added");
+    assert_eq!(report.trials[1].label, "epoch 1, batch 1, rows alone: 5 added");
     assert!(report.trials[1].notes[0].starts_with("adopted: 100.0 % on 8 rows, 0.0 % before"), "{report}");
-    // Each of the wrong runs has one reflection, and goes right with its lesson.
-    assert_eq!((diagnosed.load(Ordering::SeqCst), curated.load(Ordering::SeqCst)), (5, 1));
+    // Each of the wrong runs has one reflection, and goes right with its lesson. The curator sees each alone, which is a
+    // gain, so it does not see all of them.
+    assert_eq!((diagnosed.load(Ordering::SeqCst), curated.load(Ordering::SeqCst)), (5, 5));
     // The original program on the valset, the batch, each row again, the acceptance test (of the new program only) and the rest of
     // the valset.
     assert_eq!(lm.calls(), 20 + 5 + 5 + 8 + 12);
@@ -170,7 +171,8 @@ impl TextProposer for Patient {
 async fn the_curator_sees_the_rows_of_rejected_batches_again() {
     let (lm, seen) = (Obedient::new(), Arc::default());
     let patient = Patient { records: 15, seen: Arc::clone(&seen) };
-    let ace = Ace::builder().metric(right).batch(5).epochs(2).proposer(patient).build();
+    let ace =
+        Ace::builder().metric(right).batch(5).epochs(2).rows_per_curation(100).proposer(patient).build();
     let program = knowing(&lm, &["cow=moo"]);
     let optimized = ace.compile(program, Data::new(rows(20)).valset(rows(10))).await.unwrap();
     let report = optimized.report();
@@ -180,6 +182,69 @@ async fn the_curator_sees_the_rows_of_rejected_batches_again() {
     assert!(report.score() > report.baseline, "{report}");
     // At most four batches are kept; a row is seen once.
     assert!(seen.iter().all(|count| *count <= 20), "{seen:?}");
+}
+
+#[tokio::test]
+async fn all_rows_are_seen_together_if_single_ones_teach_nothing() {
+    let (lm, seen) = (Obedient::new(), Arc::default());
+    let patient = Patient { records: 5, seen: Arc::clone(&seen) };
+    let ace = Ace::builder().metric(right).batch(5).proposer(patient).build();
+    let optimized =
+        ace.compile(knowing(&lm, &["cow=moo"]), Data::new(rows(5)).valset(rows(10))).await.unwrap();
+    let report = optimized.report();
+    // Of five rows, four go wrong with one known sound.
+    assert_eq!(*seen.lock().unwrap(), [1, 1, 1, 1, 5], "{report}");
+    let notes: Vec<&str> = report.trials[1..].iter().map(|trial| trial.notes[0].as_str()).collect();
+    assert!(notes[0].starts_with("rejected: 0.0 %") && notes[1].starts_with("adopted: 60.0 %"), "{report}");
+    assert_eq!((report.best, report.score()), (2, Some(0.6)), "{report}");
+    let parents: Vec<&[usize]> = report.trials[1..].iter().map(|trial| &trial.parents[..]).collect();
+    assert_eq!(parents, [[0], [0]]);
+}
+
+/// A scholar whose diagnoses cost a call each and find no effect of any item.
+struct Vague(Scholar, DynPredict);
+
+impl TextProposer for Vague {
+    fn propose(&self, request: TextRequest) -> BoxFuture<'_, dspy_core::Result<Vec<String>>> {
+        self.0.propose(request)
+    }
+
+    fn diagnose(&self, request: DiagnosisRequest) -> BoxFuture<'_, dspy_core::Result<Diagnosis>> {
+        Box::pin(async move {
+            dspy_core::program::Module::call(&self.1, request.records[0].inputs.clone()).await?;
+            let mut diagnosis = self.0.diagnose(request).await?;
+            diagnosis.effects.clear();
+            Ok(diagnosis)
+        })
+    }
+
+    fn curate(&self, request: CurationRequest) -> BoxFuture<'_, dspy_core::Result<Vec<Delta>>> {
+        self.0.curate(request)
+    }
+}
+
+#[tokio::test]
+async fn right_runs_have_one_reflection_and_leave_the_race_at_the_end() {
+    let mut improved = 0;
+    for calls in (150..=300).step_by(7).map(Some).chain([None]) {
+        let (lm, scholar) = (Obedient::new(), Scholar::default());
+        let diagnosed = scholar.diagnosed.clone();
+        let ace = Ace::builder().metric(right).batch(20).epochs(1_000).acceptance_rows(8);
+        let ace = ace.proposer(Vague(scholar, one_step(&lm)));
+        let ace = calls.into_iter().fold(ace, |ace, calls| ace.budget(Budget::calls(calls)));
+        let data = Data::new(rows(60)).valset(rows(40));
+        let report = ace.build().compile(one_step(&lm), data).await.unwrap().report().clone();
+        // What was adopted has run on the whole valset in the end.
+        assert!(report.best == 0 || report.score().is_some(), "{calls:?} calls: {report}");
+        improved += usize::from(report.best > 0);
+        if calls.is_none() {
+            // Each wrong run has one, and so has each right run with a new playbook.
+            let most = 60 * report.trials.len();
+            assert!(diagnosed.load(Ordering::SeqCst) <= most, "{report}");
+            assert_eq!(report.stopped, Stopped::Finished);
+        }
+    }
+    assert!(improved > 10, "{improved}");
 }
 
 #[tokio::test]
@@ -419,6 +484,6 @@ async fn blank_proposals_change_nothing_and_are_counted() {
     let optimized = ace.compile(knowing(&lm, &known), data).await.unwrap();
     let report = optimized.report();
     assert_eq!((optimized.predictor().playbook().len(), report.trials.len()), (2, 1), "{report}");
-    let warning = "the proposer has returned 2 empty answers for `self`; none of them was scored";
+    let warning = "the proposer has returned 8 empty answers for `self`; none of them was scored";
     assert_eq!(report.warnings, [warning]);
 }

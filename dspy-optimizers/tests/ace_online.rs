@@ -11,6 +11,7 @@ use dspy_core::evaluate::Score;
 use dspy_core::lm::{BoxFuture, Budget, Lm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::{Module as _, Trace, trace};
+use dspy_core::signature::Values;
 use dspy_optimizers::ace::{Feedback, Learned, OnlineAce};
 use dspy_optimizers::proposer::{CurationRequest, Delta, Proposer, TextProposer, TextRequest};
 use dspy_optimizers::{Ace, OptimizeError, Verify};
@@ -275,6 +276,51 @@ async fn an_outage_keeps_the_run() {
     assert_eq!(tried[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
     assert!(matches!(online.update().await, Err(OptimizeError::Outage { .. })), "at once");
     assert_eq!(online.version(), 0);
+}
+
+#[tokio::test]
+async fn errors_advise_what_an_online_form_can_do() {
+    struct Panics;
+    impl TextProposer for Panics {
+        fn propose(&self, _request: TextRequest) -> BoxFuture<'_, dspy_core::Result<Vec<String>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn curate(&self, _request: CurationRequest) -> BoxFuture<'_, dspy_core::Result<Vec<Delta>>> {
+            panic!("no ink")
+        }
+    }
+
+    let lm = Obedient::new();
+    let down = Proposer::new().with_lm(Lm::shared(Obedient::down_from(0)));
+    let broken = |_: &Row, _: &Values| Err::<bool, _>(std::io::Error::other("no ruler"));
+    let clerk = Clerk::default;
+    let handles: [Online; 3] = [
+        Ace::builder().metric(right).batch(1).proposer(down).build().online(one_step(&lm), rows(5)).unwrap(),
+        Ace::builder()
+            .metric(broken)
+            .batch(1)
+            .proposer(clerk())
+            .build()
+            .online(one_step(&lm), rows(5))
+            .unwrap(),
+        Ace::builder()
+            .metric(right)
+            .batch(1)
+            .proposer(Panics)
+            .build()
+            .online(one_step(&lm), rows(5))
+            .unwrap(),
+    ];
+    for (online, cause) in handles.iter().zip(["out of reach", "no ruler", "no ink"]) {
+        let error = online.learn(run(online, "cow").await, "cow=moo").await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(cause) && !text.contains("run_dir"), "{text}");
+        assert!(text.contains("`OnlineAce::update` tries them again"), "{text}");
+        // It does what the advice says.
+        assert_eq!(online.waiting(), 1);
+        assert!(online.update().await.unwrap_err().to_string().contains(cause));
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,12 @@ mod common;
 mod cuts;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{HINTS, Obedient, Parrot, Row, Steps, TwoSteps, folder, one_step, right, rows};
 use dspy_core::error::BoxError;
 use dspy_core::evaluate::{Judged, Metric, Score};
-use dspy_core::lm::Lm;
+use dspy_core::lm::{Lm, Response};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::{Example, Values};
@@ -19,7 +20,7 @@ use dspy_core::state::ProgramState;
 use dspy_optimizers::engine::Study;
 use dspy_optimizers::{
     BetterTogether, BootstrapFewShot, BootstrapFewShotWithRandomSearch, BoxOptimizer, Budget, Data, IntoData,
-    OptimizeError, Optimized, Optimizer, Report, SharedMetric, Stopped, StrategyError, Trial,
+    Limit, OptimizeError, Optimized, Optimizer, Report, SharedMetric, Stopped, StrategyError, Trial,
 };
 
 /// Appends a hint to the instruction, with a warning.
@@ -301,6 +302,29 @@ async fn a_step_that_its_own_budget_ends_does_not_end_the_whole() {
     assert_eq!(run(Budget::calls(9)).await.unwrap().report().stopped, stopped);
     // The step spends all of what is left for it and for the whole.
     assert_eq!(run(Budget::calls(8 + 3)).await.unwrap().report().stopped, stopped);
+}
+
+#[tokio::test]
+async fn a_limit_of_time_in_any_step_ends_it_with_the_best_so_far() {
+    let slow = Lm::from_fn(|_| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Response::text("[[ ## answer ## ]]\nx")
+    });
+    let never = |_: &Row, _: &Values| 0.0;
+    for limit in [90, 130, 170, 210] {
+        let step = BootstrapFewShot::builder().metric(never).max_bootstrapped_demos(8).max_labeled_demos(0);
+        let together = BetterTogether::builder()
+            .optimizer("p", step.build().boxed())
+            .strategy("p -> p -> p -> p")
+            .valset_ratio(0.2)
+            .metric(|_: &Row, values: &Values| f64::from(u8::from(values["answer"] == "x")) / 2.0)
+            .concurrency(1)
+            .budget(Budget::UNLIMITED.time(Duration::from_millis(limit)));
+        let program = DynPredict::new("question -> answer".parse().unwrap()).with_lm(slow.clone());
+        let optimized = together.build().unwrap().compile(program, &rows(20)).await.unwrap();
+        let report = optimized.report();
+        assert_eq!(report.stopped, Stopped::Budget(Limit::Time), "{limit} ms: {report}");
+    }
 }
 
 #[tokio::test]

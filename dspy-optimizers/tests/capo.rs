@@ -287,3 +287,22 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let optimized = constant.compile(one_step(&lm), &rows(10)).await.unwrap();
     assert_eq!(optimized.report().best, 0, "the original program is the shortest");
 }
+
+#[tokio::test]
+async fn the_penalty_is_in_units_of_the_longest_prompt_of_the_initial_population() {
+    let (lm, (_, prompt_lm)) = (Obedient::new(), joiner());
+    // Ten times as long as the given instruction, and right on a fifth of the rows.
+    let texts = async |_: TextRequest| Ok(vec![format!("cow=moo {}", "and mind the animal ".repeat(25))]);
+    let capo = |penalty| {
+        let capo = Capo::builder().metric(right).population(2).steps(1).crossovers(0).max_shots(0);
+        capo.length_penalty(penalty).prompt_lm(prompt_lm.clone()).proposer(texts).build()
+    };
+    // In units of the given instruction, the penalty would be above the gain.
+    for (penalty, is_long) in [(0.15, true), (0.3, false)] {
+        let data = Data::new(rows(5)).valset(rows(50));
+        let optimized = capo(penalty).compile(one_step(&lm), data).await.unwrap();
+        let instruction = optimized.predictor().instruction();
+        assert!(instruction.len() > 500 || !is_long, "{instruction}");
+        assert_eq!(instruction.contains("cow=moo"), is_long, "{penalty}: {}", optimized.report());
+    }
+}

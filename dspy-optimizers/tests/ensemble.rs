@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use common::{
     HINTS, Obedient, Parrot, Row, TwoSteps, folder, journal_of, leave, one_step, question, right, rows,
 };
-use dspy_core::lm::{Lm, LmError, LmErrorKind};
+use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, LmErrorKind, Request, Response, Usage};
 use dspy_core::predict::{DynPredict, Prediction};
 use dspy_core::program::{HasPredictors as _, Module as _, trace};
 use dspy_core::signature::Values;
@@ -19,7 +19,7 @@ use dspy_core::state::ProgramState;
 use dspy_optimizers::engine::Study;
 use dspy_optimizers::{
     BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, Data, Ensemble, EnsembleOptimizer, IntoData,
-    Limit, OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
+    LabeledFewShot, Limit, OptimizeError, Optimized, Optimizer, Reducer, Report, Rows, SharedMetric, Stopped,
 };
 
 fn member(reply: &'static str) -> DynPredict {
@@ -251,6 +251,56 @@ async fn a_budget_pays_for_every_member_and_the_score_after_them() {
     }
     // The first score needs 30 calls, the second one as many.
     assert_eq!(scored, 34);
+}
+
+/// A model that is right only with demonstrations, and reports the tokens of its prompt.
+struct Metered(Arc<Parrot>);
+
+impl LanguageModel for Metered {
+    fn id(&self) -> &'static str {
+        "metered"
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, LmError>> {
+        Box::pin(async move {
+            let response = self.0.complete(request).await?;
+            let bytes: usize = request.messages.iter().map(|message| message.text().len()).sum();
+            Ok(response.with_usage(Usage::tokens(bytes as u64 / 4, 10).at_cost(bytes as f64 * 1e-6)))
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_last_score_is_reserved_at_the_prompts_of_the_optimized_members() {
+    let run = async |budget: Budget| {
+        let lm = Lm::custom(Metered(Parrot::new())).max_tokens(20);
+        let mut member = DynPredict::new("question -> answer".parse().unwrap());
+        member.set_lm(lm);
+        let inner = |seed| LabeledFewShot::builder().k(8).seed(seed).build().boxed();
+        let optimizer = EnsembleOptimizer::builder(inner).metric(right).concurrency(1).budget(budget).build();
+        let optimized = optimizer.compile(Ensemble::new(vec![member; 3]), &rows(20)).await.unwrap();
+        optimized.report().clone()
+    };
+    let whole = run(Budget::UNLIMITED).await;
+    let costs: Vec<u64> = whole.trials.iter().map(|trial| trial.usage.total_tokens()).collect();
+    assert!(costs[1] > 2 * costs[0], "the demonstrations make the prompts longer: {costs:?}");
+    let (total, usd) = (whole.usage.total_tokens(), whole.usage.cost_usd.unwrap());
+    let (mut scored, mut given) = (0, 0);
+    for part in 0..24 {
+        let part = f64::from(part) / 20.0;
+        for budget in
+            [Budget::UNLIMITED.tokens((total as f64 * part) as u64), Budget::UNLIMITED.usd(usd * part)]
+        {
+            let report = run(budget).await;
+            let late =
+                report.warnings.iter().find(|warning| warning.contains("optimized members had a score"));
+            assert_eq!(late, None, "{part}: {report}");
+            let is_scored = report.trials.len() == 2;
+            assert!(is_scored || part < 1.15, "{part}: {report}");
+            (scored, given) = (scored + usize::from(is_scored), given + usize::from(!is_scored));
+        }
+    }
+    assert!(scored > 0 && given > 20, "{scored}, {given}");
 }
 
 #[tokio::test]

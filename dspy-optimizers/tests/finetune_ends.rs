@@ -15,7 +15,7 @@ use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind};
 use dspy_core::program::{HasPredictors as _, Module as _, Settings};
 use dspy_core::signature::Values;
 use dspy_optimizers::{
-    BetterTogether, BootstrapFewShot, BootstrapFinetune, Data, Ensemble, OptimizeError, Optimized,
+    BetterTogether, BootstrapFewShot, BootstrapFinetune, Budget, Data, Ensemble, OptimizeError, Optimized,
     Optimizer as _, Report, SharedMetric, Trainer, TrainingJob,
 };
 use zoo::{models, program, zoo};
@@ -229,4 +229,34 @@ async fn names_of_tuned_models_outlast_loading_and_saving() {
         assert_eq!(text("third.json").matches("\"lm\": \"a\"").count(), 2);
     }
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_budget_too_small_for_the_runs_before_a_training_is_a_warning_before_and_after() {
+    let (a, train) = (zoo("a", false), rows(8));
+    // Two predictors on eight rows, not on the three of the valset.
+    let needed = 8 * 2;
+    for limit in 0..needed + 3 {
+        let optimizer = finetune(|job| Ok(zoo(&format!("{}-tuned", job.name), true)));
+        let optimizer = optimizer.budget(Budget::calls(limit)).build();
+        let data = || Data::new(&train[..]).valset(&train[..3]);
+        let estimate = optimizer.estimate(&program(&a, &a), data()).unwrap();
+        let optimized = optimizer.compile(program(&a, &a), data()).await.unwrap();
+        let is_small =
+            |warning: &&String| warning.contains("too small") && warning.contains("at least 16 calls");
+        let before = estimate.warnings.iter().find(is_small).cloned();
+        let after = optimized.report().warnings.iter().find(is_small).cloned();
+        assert_eq!(before, after, "{limit}");
+        assert_eq!(before.is_some(), limit < needed, "{limit}: {estimate}");
+        assert_eq!(models(&optimized)[0] == "a", limit < needed, "{limit}: {}", optimized.report());
+    }
+    // Further rounds, and limits of another kind, cannot be counted before.
+    for budget in [Budget::calls(needed + 1), Budget::UNLIMITED.tokens(10)] {
+        let optimizer = finetune(|job| Ok(zoo(&format!("{}-tuned", job.name), true)));
+        let optimizer = optimizer.metric_threshold(2.0).max_rounds(3).budget(budget).build();
+        let optimized = optimizer.compile(program(&a, &a), &train).await.unwrap();
+        let warnings = &optimized.report().warnings;
+        assert!(warnings.iter().any(|warning| warning.contains("nothing was trained")), "{warnings:?}");
+        assert!(!warnings.iter().any(|warning| warning.contains("too small")), "{warnings:?}");
+    }
 }

@@ -7,8 +7,8 @@ mod common;
 mod cuts;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::{Hops, Parrot, Row, Steps, TwoSteps, folder, journal_of, leave, question, right, rows};
 use dspy_core::evaluate::Evaluate;
@@ -20,8 +20,8 @@ use dspy_core::program::{HasPredictors as _, Module as _, trace};
 use dspy_core::signature::{Demo, Values};
 use dspy_core::state::ProgramState;
 use dspy_optimizers::{
-    BootstrapFewShot, Budget, CallKind, Data, Ensemble, KnnFewShot, NearestDemos, OptimizeError, Optimized,
-    Optimizer as _, Stopped, Verify,
+    BootstrapFewShot, BootstrapFewShotWithRandomSearch, Budget, CallKind, Data, Ensemble, KnnFewShot,
+    NearestDemos, OptimizeError, Optimized, Optimizer as _, Stopped, Verify,
 };
 use serde_json::json;
 
@@ -430,9 +430,15 @@ async fn seeds_choose_among_the_calls_of_a_loop() {
     assert_ne!(chosen[0], chosen[1]);
 }
 
-/// Hashed vectors of a model at an address, at a price, with the number of texts that were embedded.
+/// Hashed vectors of a model at an address, at a price, with the texts that were embedded, by request.
 #[derive(Debug, Default, Clone)]
-struct Priced(Arc<AtomicUsize>);
+struct Priced(Arc<Mutex<Vec<Vec<String>>>>);
+
+impl Priced {
+    fn texts(&self) -> Vec<String> {
+        self.0.lock().unwrap().concat()
+    }
+}
 
 impl EmbeddingModel for Priced {
     fn id(&self) -> &'static str {
@@ -448,7 +454,7 @@ impl EmbeddingModel for Priced {
         texts: &'a [String],
         _: Option<u32>,
     ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
-        self.0.fetch_add(texts.len(), Ordering::SeqCst);
+        self.0.lock().unwrap().push(texts.to_vec());
         Box::pin(async move {
             let mut embeddings = Embedder::hashed(16).embed(texts.iter().map(String::as_str)).await?;
             embeddings.usage = Usage::tokens(10, 0).at_cost(0.25);
@@ -461,35 +467,36 @@ impl EmbeddingModel for Priced {
 async fn embeddings_are_recorded_and_paid_while_it_optimizes() {
     let run = |folder: PathBuf, budget: Budget, concurrency: usize| async move {
         let (lm, priced) = (Parrot::new(), Priced::default());
-        let program = NearestDemos::new(TwoSteps::new(&lm)).k(1).embedder(Embedder::custom(priced.clone()));
+        let embedder = Embedder::custom(priced.clone()).batch(2).concurrency(concurrency);
+        let program = NearestDemos::new(TwoSteps::new(&lm)).k(1).embedder(embedder);
         let optimizer = KnnFewShot::builder().metric(right).run_dir(&folder).budget(budget);
         let optimized = optimizer.concurrency(concurrency).build().compile(program, &rows(7)).await.unwrap();
-        (optimized.report().clone(), lm.calls(), priced.0.load(Ordering::SeqCst))
+        (optimized.report().clone(), lm.calls(), priced.texts().len())
     };
     let whole = folder("knn-embeddings");
     let (report, calls, texts) = run(whole.clone(), Budget::UNLIMITED, 1).await;
     let embeddings = report.spend.of(CallKind::Embedding).usage;
     assert_eq!(
         (embeddings.requests, embeddings.cost_usd, texts),
-        (1, Some(0.25), 7),
-        "one batch of seven rows"
+        (4, Some(1.0), 7),
+        "batches of two of seven rows"
     );
-    assert_eq!(report.usage.requests as usize, calls + 1);
+    assert_eq!(report.usage.requests as usize, calls + 4);
     let journal = journal_of(&whole);
     let part = folder("knn-embeddings-part");
     for end in journal.match_indices('\n').map(|(at, _)| at + 1) {
         leave(&part, &journal[..end]);
         let (resumed, again, texts) = run(part.clone(), Budget::UNLIMITED, 1).await;
         assert_eq!(resumed, report, "cut at byte {end}");
-        let recorded = journal[..end].contains("\"kind\":\"embedding\"");
-        assert_eq!(texts, if recorded { 0 } else { 7 }, "cut at byte {end}");
+        let recorded = journal[..end].matches("\"kind\":\"embedding\"").count();
+        assert_eq!(texts, 7_usize.saturating_sub(2 * recorded), "cut at byte {end}");
         assert!(again <= calls);
         std::fs::remove_dir_all(&part).unwrap();
     }
     let (other, ..) = run(part.clone(), Budget::UNLIMITED, 16).await;
     assert_eq!(other, report);
     std::fs::remove_dir_all(&part).unwrap();
-    for limit in 0..4 {
+    for limit in 0..7 {
         let (report, calls, texts) = run(part.clone(), Budget::calls(limit), 4).await;
         assert!(matches!(report.stopped, Stopped::Budget(_)), "{report}");
         assert_eq!((report.usage.requests, texts > 0), (limit, limit > 0), "{report}");
@@ -497,6 +504,102 @@ async fn embeddings_are_recorded_and_paid_while_it_optimizes() {
         std::fs::remove_dir_all(&part).unwrap();
     }
     std::fs::remove_dir_all(whole).unwrap();
+}
+
+#[tokio::test]
+async fn a_search_that_is_resumed_embeds_no_recorded_text_again() {
+    let run = |folder: PathBuf, concurrency: usize| async move {
+        let (lm, priced) = (Parrot::new(), Priced::default());
+        let embedder = Embedder::custom(priced.clone()).batch(3);
+        let program = NearestDemos::new(TwoSteps::new(&lm)).k(1).embedder(embedder);
+        let search = BootstrapFewShotWithRandomSearch::builder().metric(right).max_labeled_demos(5);
+        let search = search.num_candidate_programs(2).run_dir(&folder).concurrency(concurrency).build();
+        let optimized = search.compile(program, &rows(7)).await.unwrap();
+        (optimized.report().clone(), priced.texts())
+    };
+    let whole = folder("knn-search");
+    let (report, texts) = run(whole.clone(), 1).await;
+    let mut distinct = texts.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(texts.len(), distinct.len(), "no text twice");
+    let journal = journal_of(&whole);
+    let part = folder("knn-search-part");
+    let ends: Vec<usize> = journal.match_indices('\n').map(|(at, _)| at + 1).collect();
+    for (cut, end) in ends.into_iter().enumerate().step_by(5) {
+        leave(&part, &journal[..end]);
+        let (resumed, again) = run(part.clone(), if cut % 2 == 0 { 1 } else { 8 }).await;
+        assert_eq!(resumed, report, "cut at byte {end}");
+        let embedded = |line: &&str| line.contains("\"kind\":\"embedding\"");
+        let recorded = journal[..end].lines().filter(embedded).count();
+        assert!(again.len() <= texts.len() - recorded, "cut at byte {end}: {again:?}");
+        let rest = &texts[texts.len() - again.len()..];
+        assert!(again.iter().all(|text| rest.contains(text)), "cut at byte {end}: {again:?} of {rest:?}");
+        std::fs::remove_dir_all(&part).unwrap();
+    }
+    std::fs::remove_dir_all(whole).unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_request_loses_no_answered_one_and_vectors_of_other_dimensions_are_others() {
+    /// Fails on one text, slowly answers the others.
+    #[derive(Debug, Clone)]
+    struct Weak(Priced, &'static str);
+
+    impl EmbeddingModel for Weak {
+        fn id(&self) -> &'static str {
+            "weak"
+        }
+
+        fn endpoint(&self) -> &'static str {
+            "http://127.0.0.1:1"
+        }
+
+        fn embed<'a>(
+            &'a self,
+            texts: &'a [String],
+            dimensions: Option<u32>,
+        ) -> BoxFuture<'a, Result<Embeddings, LmError>> {
+            Box::pin(async move {
+                if texts.iter().any(|text| text.contains(self.1)) {
+                    return Err(LmError::new(LmErrorKind::Server, "weak", "down"));
+                }
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                self.0.embed(texts, dimensions).await
+            })
+        }
+    }
+
+    let dir = folder("knn-weak");
+    let run = async |weak: Weak, dimensions: u32| {
+        let lm = Parrot::new();
+        let embedder = Embedder::custom(weak).batch(1).concurrency(8).dimensions(dimensions);
+        let program = NearestDemos::new(TwoSteps::new(&lm)).k(1).embedder(embedder);
+        KnnFewShot::builder().metric(right).run_dir(&dir).build().compile(program, &rows(7)).await
+    };
+    let first = Priced::default();
+    let text = {
+        // The last one, so that all others are in flight when it fails.
+        let all = Priced::default();
+        let free = folder("knn-weak-all");
+        let embedder = Embedder::custom(all.clone()).batch(1);
+        let program = NearestDemos::new(TwoSteps::new(&Parrot::new())).k(1).embedder(embedder);
+        let optimizer = KnnFewShot::builder().metric(right).run_dir(&free).build();
+        optimizer.compile(program, &rows(7)).await.unwrap();
+        std::fs::remove_dir_all(free).unwrap();
+        all.texts().pop().unwrap()
+    };
+    let text: &'static str = text.leak();
+    run(Weak(first.clone(), text), 16).await.unwrap_err();
+    assert_eq!(first.texts().len(), 6, "those in flight are awaited");
+    let second = Priced::default();
+    run(Weak(second.clone(), "\0"), 16).await.unwrap();
+    assert_eq!(second.texts(), [text], "and not asked for again");
+    let error = run(Weak(second, "\0"), 8).await.unwrap_err().to_string();
+    assert!(error.contains("embedder") && error.contains('8'), "{error}");
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
 use common::{Obedient, Row, one_step, right, rows};
 use dspy_core::lm::{Lm, ScriptedLm};
 use dspy_core::predict::DynPredict;
@@ -86,4 +89,78 @@ async fn a_few_rows_of_zero_say_nothing_about_the_metric() {
         assert!(warning.starts_with(&format!("every score is 0, on {rows}, ")), "{warning}");
     }
     assert!(said(40, Budget::UNLIMITED).await.unwrap().contains("on 40 rows,"));
+}
+
+/// The files below a folder, with their content up to their own tests.
+fn sources(folder: &Path, all: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else {
+            let text = std::fs::read_to_string(&path).unwrap();
+            all.push((path, text.split("#[cfg(test)]").next().unwrap().to_owned()));
+        }
+    }
+}
+
+/// The methods of builders that are defined in a text.
+fn setters(text: &str) -> BTreeSet<String> {
+    let named = |line: &str| {
+        let line = line.trim().strip_prefix("pub ")?;
+        let (name, rest) =
+            line.strip_prefix("const ").unwrap_or(line).strip_prefix("fn ")?.split_once('(')?;
+        let is_setter = rest.starts_with("mut self") || rest.starts_with("mut $self");
+        is_setter.then(|| name.split('<').next().unwrap().to_owned())
+    };
+    text.lines().filter_map(named).collect()
+}
+
+/// The names in backticks in the strings of a text, which may have the name of an optimizer before them.
+fn advised(text: &str) -> Vec<String> {
+    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let words = code.split('`').skip(1);
+    let is_name = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    words.filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn messages_name_only_methods_that_the_optimizer_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let of_macro = |file: &str, from: &str| {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        setters(text.split(from).nth(1).unwrap())
+    };
+    let options = of_macro("options.rs", "macro_rules! option_setters");
+    let teacher = of_macro("bootstrap_few_shot/settings.rs", "macro_rules! teacher_setters");
+    // The methods of each room, which is a folder or a file of an optimizer or a part that several share.
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut all = options.clone();
+    for (path, text) in &files {
+        let room = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
+        let own = rooms.entry(room).or_default();
+        own.extend(setters(text));
+        if text.contains("teacher_setters!();") || text.contains("bootstrap_setters!();") {
+            own.extend(teacher.clone());
+        }
+        all.extend(setters(text));
+    }
+    assert!(all.len() > 80 && rooms["gepa"].contains("max_chars") && teacher.contains("metric_threshold"));
+    // The parts of these errors and warnings that optimizers without the method do not have.
+    let only = [
+        ("error.rs", "metric_threshold", "bootstrap_finetune"),
+        ("strategy.rs", "optimizer", "better_together"),
+    ];
+    for (path, text) in &files {
+        let room = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap();
+        for name in advised(text).into_iter().filter(|name| all.contains(name)) {
+            let of = only.iter().find(|(known, method, _)| *known == room && *method == name);
+            let known = of.map_or(room, |(.., of)| of);
+            let is_known = options.contains(&name) || rooms[known].contains(&name);
+            assert!(is_known, "{} advises `{name}`, which its optimizer does not have", path.display());
+        }
+    }
 }

@@ -6,17 +6,19 @@ mod common;
 #[path = "common/laws.rs"]
 mod laws;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use common::{Obedient, Row, Steps, folder, journal_of, one_step, pair, right, rows};
 use dspy_core::evaluate::Score;
-use dspy_core::lm::{BoxFuture, Lm};
+use dspy_core::lm::{BoxFuture, Lm, Request, ScriptedLm};
 use dspy_core::predict::DynPredict;
-use dspy_core::program::Settings;
+use dspy_core::program::{HasPredictors as _, Settings};
 use dspy_core::signature::{Example, FieldError, Values};
 use dspy_optimizers::engine::Program;
 use dspy_optimizers::{
-    Budget, Data, OptimizeError, Optimized, Optimizer, Portfolio, Report, Stopped, Verification, Verify,
+    Budget, Data, OptimizeError, Optimized, Optimizer, Portfolio, Report, Stopped, StudyEvent, Verification,
+    Verify,
 };
 use laws::{Run, with_run};
 
@@ -297,6 +299,45 @@ async fn what_rungs_leave_is_spent_while_there_is_headroom() {
 }
 
 #[tokio::test]
+async fn what_is_left_goes_to_those_that_were_left_out_if_nothing_has_gained() {
+    // The score is that of the row, whatever the program answers.
+    let fixed = |row: &Row, _: &Values| match row.0["question"].as_str().unwrap().len() % 2 {
+        0 => 0.25,
+        _ => 0.5,
+    };
+    let mut turns = 0;
+    for budget in [400, 700, 1_000] {
+        let lm = Obedient::new();
+        let portfolio = Portfolio::builder(Budget::calls(budget)).metric(fixed).build();
+        let optimized = optimize(&lm, &portfolio, one_step(&lm), rows(60)).await;
+        let report = optimized.report();
+        let lacking = |decision: &&String| decision.contains("but the budget is too small for another");
+        let left_out: Vec<&str> = report
+            .decisions
+            .iter()
+            .filter(lacking)
+            .filter_map(|decision| decision.split([' ', ':']).nth(2))
+            .collect();
+        let further: Vec<&str> = report
+            .decisions
+            .iter()
+            .filter(|decision| decision.starts_with("further rung"))
+            .filter_map(|decision| decision.split(": ").nth(1)?.split(',').next())
+            .collect();
+        let mut once = further.clone();
+        once.sort_unstable();
+        once.dedup();
+        let of_left_out = further.iter().filter(|arm| left_out.contains(arm)).count();
+        if of_left_out > 0 {
+            // Those without a gain are not run again.
+            assert_eq!((of_left_out, once.len()), (further.len(), further.len()), "{budget}: {report}");
+        }
+        turns += of_left_out;
+    }
+    assert!(turns > 0, "no budget left something to those that were left out");
+}
+
+#[tokio::test]
 async fn bad_input_is_a_typed_error() {
     let lm = Obedient::new();
     let portfolio = Portfolio::builder(Budget::calls(100)).metric(right).build();
@@ -349,4 +390,96 @@ async fn the_result_is_never_worse_on_the_valset_than_the_original_program() {
             assert!(report.score() >= report.baseline, "{report}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_calls_of_an_optimizer_that_fails_are_spent() {
+    const BUDGET: usize = 2_000;
+    let lm = Obedient::new();
+    // Whatever knows an animal fails, after it was paid.
+    let picky = |_: &Row, output: &Values| match output["answer"].as_str() {
+        Some("silence") => Ok(0.0),
+        _ => Err("no opinion"),
+    };
+    // The calls at the beginning of each rung.
+    let starts: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
+    let (kept, calls) = (starts.clone(), lm.clone());
+    let portfolio =
+        Portfolio::builder(Budget::calls(BUDGET as u64)).metric(picky).max_errors(3).concurrency(1);
+    let portfolio = portfolio.verify(Verify::rows(5).reserve(0.0)).on_event(move |event| {
+        if let StudyEvent::Phase { study, name, .. } = event
+            && study.is_empty()
+            && let Some(rest) = name.strip_prefix("rung ")
+        {
+            let number = rest.split(':').next().unwrap().parse().unwrap();
+            kept.lock().unwrap().entry(number).or_insert(calls.calls());
+        }
+    });
+    let optimized = optimize(&lm, &portfolio.build(), one_step(&lm), rows(90)).await;
+    let report = optimized.report();
+    let failed = report.warnings.iter().filter(|warning| warning.contains("no opinion")).count();
+    assert!(failed > 0, "{report}");
+    let mut later = 0;
+    for decision in report.decisions.iter().filter(|decision| decision.contains(", each with ")) {
+        let (head, rest) = decision.split_once(", each with ").unwrap();
+        let (rung, arms) = head.split_once(": ").unwrap();
+        let share: usize = rest.split(' ').next().unwrap().replace(',', "").parse().unwrap();
+        let numbers: Vec<usize> = rung.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let (number, left) = (numbers[0], numbers.get(1).map_or(1, |of| of - numbers[0] + 1));
+        let spent = starts.lock().unwrap()[&number];
+        // Each rung that is left has an equal part.
+        let all = share * arms.split(", ").count() * left;
+        // A tenth is for the finals.
+        assert!(
+            all <= (BUDGET - BUDGET / 10).saturating_sub(spent),
+            "{spent} spent before {decision}: {report}"
+        );
+        later += usize::from(number > 1);
+    }
+    assert!(later > 0, "{report}");
+}
+
+#[tokio::test]
+async fn finalists_are_compared_on_a_random_sample_of_the_rows_to_learn_from() {
+    let lm = Obedient::new();
+    let asked: Arc<Mutex<Option<BTreeSet<usize>>>> = Arc::default();
+    let log = asked.clone();
+    // No program is better than another one but by luck, so that several are finalists.
+    let logging = Lm::custom(ScriptedLm::from_fn(move |request: &Request| {
+        if let Some(rows) = log.lock().unwrap().as_mut() {
+            let asked = request.messages.last().unwrap().text().into_owned();
+            let number = asked.split(" number ").nth(1).and_then(|rest| rest.split(' ').next());
+            rows.extend(number.and_then(|number| number.parse::<usize>().ok()));
+        }
+        format!("[[ ## answer ## ]]\n{}\n\n[[ ## completed ## ]]", request.digest())
+    }));
+    let luck = |_: &Row, output: &Values| {
+        let digit = output["answer"].as_str().unwrap().chars().find_map(|c| c.to_digit(10));
+        f64::from(digit.unwrap_or_default()) / 20.0
+    };
+    let begin = asked.clone();
+    let portfolio = Portfolio::builder(Budget::calls(2_000)).metric(luck).on_event(move |event| {
+        if matches!(event, StudyEvent::Phase { study, name, .. } if study.is_empty() && name == "finals") {
+            *begin.lock().unwrap() = Some(BTreeSet::new());
+        }
+        if matches!(event, StudyEvent::PhaseEnded { study, name, .. } if study.is_empty() && name == "finals")
+        {
+            begin.lock().unwrap().as_mut().unwrap().insert(usize::MAX);
+        }
+    });
+    // The rows of the valset are not among those to learn from.
+    let all = rows(400);
+    let (val, train) = all.split_at(40);
+    let mut program = one_step(&lm);
+    program.set_lm(logging);
+    let run = async { portfolio.build().compile(program, Data::new(train).valset(val)).await };
+    let optimized = Settings::new().lm(Lm::shared(lm.clone())).scope(run).await.unwrap();
+    let report = optimized.report();
+    let count = report.decisions.iter().find_map(|decision| decision.split(" on the valset, ").nth(1));
+    let count = count.and_then(|rest| rest.split(" on ").nth(1)?.split(' ').next()).unwrap();
+    let count: usize = count.parse().unwrap();
+    assert!(count > 10 && count < train.len() / 2, "{report}");
+    let asked = asked.lock().unwrap().clone().unwrap();
+    let asked: Vec<usize> = asked.into_iter().take_while(|row| *row != usize::MAX).collect();
+    assert!(asked.iter().any(|row| *row >= 40 + count), "{count}, {asked:?}: {report}");
 }

@@ -14,7 +14,7 @@ use dspy_core::lm::{BoxFuture, Lm, Request, ScriptedLm};
 use dspy_core::predict::DynPredict;
 use dspy_core::program::HasPredictors;
 use dspy_core::signature::Values;
-use dspy_optimizers::{Budget, Data, OptimizeError, Race, Report, Simba, Stopped};
+use dspy_optimizers::{Budget, Data, OptimizeError, Race, Report, SharedMetric, Simba, Stopped};
 use laws::{Run, with_run};
 use serde_json::json;
 
@@ -53,19 +53,16 @@ fn program(lm: &Arc<ScriptedLm>) -> DynPredict {
     program
 }
 
+/// A search for rules on minibatches of ten rows, with three candidates for each step.
+fn rules(steps: usize, writer: &Arc<ScriptedLm>) -> Simba<SharedMetric<Row, Values>> {
+    let simba = Simba::builder().metric(right).minibatch(10).num_candidates(3).max_steps(steps).max_demos(0);
+    simba.prompt_lm(Lm::shared(writer.clone()))
+}
+
 #[tokio::test]
 async fn what_made_the_difference_becomes_a_rule() {
     let (lm, writer) = (wavering(), advisor());
-    let optimizer = Simba::builder()
-        .metric(right)
-        .minibatch(10)
-        .num_candidates(3)
-        .max_steps(4)
-        .max_demos(0)
-        .prompt_lm(Lm::shared(writer.clone()))
-        .published()
-        .build();
-    let optimized = optimizer.compile(program(&lm), &rows(10)).await.unwrap();
+    let optimized = rules(4, &writer).published().build().compile(program(&lm), &rows(10)).await.unwrap();
     let report = optimized.report();
     let new = report.trials.len() - 1;
     assert!((4..=4 * 4).contains(&new), "{report}");
@@ -123,11 +120,7 @@ fn writer() -> Arc<ScriptedLm> {
 #[tokio::test]
 async fn advice_is_worked_in_with_the_runs_of_the_minibatch() {
     let (lm, writer) = (wavering(), writer());
-    let simba = |calls| {
-        let optimizer =
-            Simba::builder().metric(right).minibatch(10).num_candidates(3).max_steps(3).max_demos(0);
-        optimizer.prompt_lm(Lm::shared(writer.clone())).budget(Budget::calls(calls)).build()
-    };
+    let simba = |calls| rules(3, &writer).budget(Budget::calls(calls)).build();
     let data = || Data::new(rows(20)).valset(rows(30));
     let optimized = simba(2_000).compile(program(&lm), data()).await.unwrap();
     assert!(optimized.predictor().instruction().matches('=').count() >= 3, "{}", optimized.report());
@@ -149,16 +142,8 @@ async fn advice_is_worked_in_with_the_runs_of_the_minibatch() {
 
 #[tokio::test]
 async fn a_race_that_would_end_early_scores_the_result_on_all_rows() {
-    let (lm, writer) = (wavering(), writer());
-    let optimizer = Simba::builder()
-        .metric(right)
-        .minibatch(10)
-        .num_candidates(3)
-        .max_steps(4)
-        .max_demos(0)
-        .prompt_lm(Lm::shared(writer))
-        .race(Race::new().to_the_end(false))
-        .build();
+    let lm = wavering();
+    let optimizer = rules(4, &writer()).race(Race::new().to_the_end(false)).build();
     let data = Data::new(rows(20)).valset(rows(100));
     let optimized = optimizer.compile(program(&lm), data).await.unwrap();
     let report = optimized.report();
@@ -187,8 +172,7 @@ fn small(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
 /// A run in the published form that only its budget ends.
 fn endless(run: Run) -> BoxFuture<'static, Result<Report, OptimizeError>> {
     Box::pin(async move {
-        let optimizer = Simba::builder().metric(right).minibatch(10).num_candidates(3).max_steps(1_000);
-        let optimizer = optimizer.max_demos(0).prompt_lm(Lm::shared(advisor())).published();
+        let optimizer = rules(1_000, &advisor()).published();
         let data = Data::new(rows(20)).valset(rows(60));
         let optimized = with_run!(optimizer, run).build().compile(program(&wavering()), data).await?;
         Ok(optimized.report().clone())
@@ -253,4 +237,62 @@ async fn bad_input_changes_nothing_or_is_a_typed_error() {
     let metric = |_: &Row, _: &Values| -> Result<f64, &'static str> { Err("no opinion") };
     let error = simba().metric(metric).build().compile(one_step(&lm), &rows(6)).await.unwrap_err();
     assert!(matches!(error, OptimizeError::Metric { .. }), "{error}");
+}
+
+/// A model that is right on the share of the rows that its instruction states, in percent: `skill=30`. At a temperature
+/// it is also right in a third of the runs.
+fn skilled() -> Arc<ScriptedLm> {
+    Arc::new(ScriptedLm::from_fn(|request: &Request| {
+        let (system, asked) = (request.messages[0].text(), request.messages.last().unwrap().text());
+        let hint = common::HINTS.into_iter().find(|hint| {
+            let animal = hint.split('=').next().unwrap();
+            asked.contains(&format!(" {animal} "))
+        });
+        let skill: Option<f64> = system.split("skill=").nth(1).map(|rest| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().unwrap()
+        });
+        let rate = if request.params.temperature == Some(1.0) { 33.0 } else { 0.0 };
+        let seed = Seed::new(request.rollout.unwrap_or_default()).branch(&system).branch(&asked);
+        let is_right = seed.rng().unit() * 100.0 < skill.unwrap_or(30.0).max(rate);
+        let answer = if is_right { hint.unwrap().split('=').nth(1).unwrap() } else { "silence" };
+        format!("[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]")
+    }))
+}
+
+#[tokio::test]
+async fn a_program_that_was_beaten_on_its_minibatch_does_not_challenge_the_best_one() {
+    const MINIBATCH: usize = 24;
+    // Few texts are perfect. Most are better than the original program, and beaten.
+    let writer = Arc::new(ScriptedLm::from_fn(|request: &Request| {
+        let asked = request.messages.last().unwrap().text().into_owned();
+        let draw = Seed::new(request.rollout.unwrap_or_default()).branch(&asked).rng().below(1_000);
+        if !asked.contains("current_text") {
+            let advice = json!({"self": format!("Listen {draw}.")});
+            return format!(
+                "[[ ## discussion ## ]]\nx\n\n[[ ## module_advice ## ]]\n{advice}\n\n[[ ## completed ## ]]"
+            );
+        }
+        let skill = if draw.is_multiple_of(14) { 100 } else { 30 };
+        format!("[[ ## revised_text ## ]]\nAnswer {draw}, skill={skill}\n\n[[ ## completed ## ]]")
+    }));
+    let (mut beaten, mut challengers) = (0, 0);
+    for seed in 0..10 {
+        let optimizer = rules(1, &writer).minibatch(MINIBATCH).num_candidates(12).seed(seed).build();
+        let data = Data::new(rows(40)).valset(rows(30));
+        let optimized = optimizer.compile(program(&skilled()), data).await.unwrap();
+        let report = optimized.report();
+        for trial in &report.trials[1..] {
+            let note = trial.notes.iter().find_map(|note| note.split(" on a minibatch of ").nth(1)).unwrap();
+            let run: usize = note.split(' ').next().unwrap().parse().unwrap();
+            if run < MINIBATCH {
+                // Its items are those of the minibatch, so it was not in a race on the valset.
+                assert_eq!((trial.items.len(), trial.score), (run, None), "{seed}: {report}");
+                beaten += 1;
+            } else {
+                challengers += usize::from(trial.items.len() != run);
+            }
+        }
+    }
+    assert!(beaten > 20 && challengers > 0, "{beaten} beaten, {challengers} challengers");
 }

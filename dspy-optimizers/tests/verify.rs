@@ -273,6 +273,26 @@ async fn it_resumes_and_keeps_its_budget_over_kills() {
     }
 }
 
+#[tokio::test]
+async fn as_many_finalists_as_the_budget_pays_for_are_verified_on_all_rows() {
+    let good = (2..=5).rev().map(|count| HINTS[..count].join(" \n"));
+    let texts: Vec<String> = good.chain((0..30).map(|n| format!("{} {n}", HINTS[n % 5]))).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    // 15 % of them pay for this many programs beside the original one, on 20 rows each.
+    for (calls, finalists) in [(280, Some(1)), (400, Some(2)), (540, None)] {
+        let lm = Obedient::new();
+        let options = Options::default().verify(Verify::rows(20)).budget(Budget::calls(calls));
+        let optimized = run(&pick(&texts, false, options), &lm, 60).await;
+        let report = optimized.report();
+        let Verification::Passed(verified) = &report.verification else { panic!("{report}") };
+        assert_eq!(verified.rows, 20);
+        let said = finalists.map(|count| format!("verified {count} of 3 finalists"));
+        let decided = |said: &String| report.decisions.iter().any(|line| line.contains(said));
+        assert_eq!(said.as_ref().is_some_and(decided), said.is_some(), "{calls}: {report}");
+        assert!(lm.calls() as u64 <= calls);
+    }
+}
+
 /// A search of demonstrations with a verification on 20 rows that were not used before.
 fn verified(budget: Budget) -> BootstrapFewShotWithRandomSearch<SharedMetric<Row, Values>> {
     BootstrapFewShotWithRandomSearch::builder()
@@ -300,15 +320,15 @@ async fn a_reserve_that_cannot_pay_is_said_before_the_run_and_the_least_budget_i
     let optimized =
         pick(&[HINTS[0], &all], false, options).compile(two_animals(&lm), &rows(60)).await.unwrap();
     let (calls, message) = warned.lock().unwrap()[0].clone();
-    // The original program and three candidates on 20 rows take 80 calls, 15 % of 534.
-    assert!(calls == 0 && message.contains("takes at least 80 calls"), "{calls} {message}");
-    assert!(message.contains("15 are reserved") && message.contains("at least 534 calls"), "{message}");
+    // The original program and a candidate on 20 rows take 40 calls, 15 % of 267.
+    assert!(calls == 0 && message.contains("takes at least 40 calls"), "{calls} {message}");
+    assert!(message.contains("15 are reserved") && message.contains("at least 267 calls"), "{message}");
     assert_eq!(optimized.report().verification, Verification::OutOfBudget);
     assert!(optimized.report().warnings.contains(&message), "{}", optimized.report());
 
     let estimate = verified(Budget::calls(100)).estimate(&two_animals(&lm), &rows(60)).unwrap();
     assert!(estimate.to_string().contains("\nwarning: the verification"), "{estimate}");
-    let enough = verified(Budget::calls(534)).estimate(&two_animals(&lm), &rows(60)).unwrap();
+    let enough = verified(Budget::calls(267)).estimate(&two_animals(&lm), &rows(60)).unwrap();
     assert!(enough.warnings.is_empty(), "{enough}");
 }
 

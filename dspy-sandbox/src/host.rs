@@ -11,6 +11,7 @@ use wasmtime_wasi::{HostWallClock, RngCore, WasiCtx, WasiCtxBuilder, WasiCtxView
 use crate::bindings::eryx::net::{tcp, tls};
 use crate::bindings::{CallbackInfo, SandboxImports, SandboxImportsWithStore};
 use crate::output::Output;
+use crate::pending::Pending;
 use crate::strict;
 use crate::tools::Tools;
 
@@ -22,6 +23,8 @@ const INPUT: u16 = 2;
 const ANSWER: u16 = 3;
 /// The bytes that an answer may have beyond those of a value: an error with its message.
 const ANSWER_SLACK: usize = 64 << 10;
+/// The depth of the arguments in a call: the call, and the lists of arguments by position and by name.
+const ENVELOPE: usize = 2;
 /// The number of connections at once. One is needed.
 const CONNECTIONS: usize = 16;
 /// The linear memory of the interpreter while it starts.
@@ -37,6 +40,8 @@ pub(crate) struct Host {
     /// Whether memory was refused since the last run began.
     pub(crate) refused: bool,
     pub(crate) tools: Tools,
+    /// The call that the code waits for.
+    pub(crate) pending: Pending,
     pub(crate) stdout: Output,
     /// The bytes that the interpreter reads next.
     input: Vec<u8>,
@@ -80,6 +85,7 @@ impl Host {
             memory_limit: STARTING,
             refused: false,
             tools,
+            pending: Pending::default(),
             stdout,
             input: Vec::new(),
             answer: None,
@@ -100,6 +106,7 @@ impl Host {
         self.stdout.clear();
         self.refused = false;
         self.connections.clear();
+        self.pending.clear();
         self.tools.begin();
     }
 
@@ -195,8 +202,11 @@ impl tcp::Host for Host {
                     self.answer = Some(written);
                     Vec::new()
                 }
-                _ => match strict::read(&written) {
-                    Ok(call) => self.tools.call(&call).await,
+                _ => match strict::read_inside(&written, ENVELOPE) {
+                    Ok(call) => match self.tools.call(&call) {
+                        Ok(call) => self.pending.reply(call).await,
+                        Err(reply) => reply,
+                    },
                     Err(problem) => refused(&format!("the arguments do not fit JSON: {problem}")),
                 },
             };

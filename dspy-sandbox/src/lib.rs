@@ -11,6 +11,7 @@ mod gate;
 mod host;
 mod limits;
 mod output;
+mod pending;
 mod prepare;
 mod runtime;
 mod sandbox;

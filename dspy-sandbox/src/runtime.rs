@@ -21,6 +21,9 @@ const TURN: Duration = Duration::from_millis(5);
 /// The stack of the interpreter. Deep recursion in C, such as of the parser, ends as an error of Python long before; freeing
 /// a chain of objects does not, and takes up to 900 bytes for each. Pages that are not used are no memory.
 const STACK: usize = 64 << 20;
+/// The calls within each other from which a broken interpreter counts as one that recursed. Functions of Python that call
+/// each other are one call here.
+pub(crate) const DEEP: usize = 1_000;
 /// The stack beyond it for functions of the host, such as tools.
 const HOST_STACK: usize = 16 << 20;
 
@@ -146,6 +149,7 @@ fn config() -> Config {
     config.wasm_component_model(true).wasm_component_model_async(true);
     config.epoch_interruption(true);
     config.max_wasm_stack(STACK).async_stack_size(STACK + HOST_STACK);
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(DEEP));
     config
 }
 

@@ -8,13 +8,14 @@ use dspy_core::tools::Tool;
 use dspy_strategies::{CodeError, Execution, InterpreterError, Session};
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::bindings::Sandbox as Guest;
 use crate::host::Host;
 use crate::limits::Limits;
-use crate::runtime::Runtime;
+use crate::pending::Pending;
+use crate::runtime::{DEEP, Runtime};
 use crate::strict;
 use crate::timed::{Timed, has_timer};
 use crate::tools::{Tools, is_name, is_special};
@@ -90,7 +91,7 @@ impl Plan {
         };
         let instance = {
             let _running = self.runtime.running();
-            Timed::new(START, self.runtime.start(host, most)).await
+            Timed::new(START, Pending::default(), self.runtime.start(host, most)).await
         };
         let (store, guest) = match instance {
             Some(started) => started.map_err(|error| failed(&format_args!("{error:#}")))?,
@@ -128,10 +129,11 @@ impl Live {
     ) -> Result<Vec<u8>, Broken> {
         let Live { store, guest } = self;
         store.data_mut().begin(input);
+        let pending = store.data().pending.clone();
         let _running = runtime.running();
         let function = function.to_owned();
         let call = store.run_concurrent(async |access| guest.call_execute(access, function).await);
-        match Timed::new(limit, call).await {
+        match Timed::new(limit, pending, call).await {
             None => return Err(Broken::Timeout),
             Some(Err(error) | Ok(Err(error))) => return Err(Broken::Failed(error)),
             Some(Ok(Ok(Err(message)))) => {
@@ -180,6 +182,7 @@ impl PythonSession {
             Ok(ended) if host.stdout.overflowed() && ended.outcome.is_ok() => {
                 (Err(CodeError::Output).into(), true)
             }
+            Ok(ended) if host.tools.refused && ended.outcome.is_ok() => (Err(CodeError::Calls).into(), true),
             Ok(ended) => (ended, true),
             Err(broken) => (given_up(&broken, host).into(), false),
         };
@@ -265,7 +268,7 @@ fn ended(answer: &[u8], host: &Host) -> Option<Ended> {
     if let Some(stop) = text("stop") {
         return Some(Ended::from(Err(match stop {
             "output" => CodeError::Output,
-            "calls" => CodeError::Calls,
+            "calls" if host.tools.refused => CodeError::Calls,
             "memory" => CodeError::Memory,
             "nesting" if host.refused => CodeError::Memory,
             "nesting" => CodeError::Raised {
@@ -309,10 +312,13 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
             }),
         };
     }
-    tracing::debug!(error = %format_args!("{error:#}"), "the interpreter broke down");
+    // Without the trace, which has up to a thousand lines.
+    tracing::debug!(error = %error.root_cause(), "the interpreter broke down");
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Err(CodeError::Recursion),
         _ if host.refused => Err(CodeError::Memory),
+        // C keeps part of its stack in memory, and has left it at the lower end.
+        Some(Trap::MemoryOutOfBounds) if is_deep(error) => Err(CodeError::Recursion),
         Some(Trap::MemoryOutOfBounds) => {
             crashed("it has left its memory, as when code or data is nested too deeply".to_owned())
         }
@@ -320,6 +326,11 @@ fn given_up(broken: &Broken, host: &Host) -> Result<Value, CodeError> {
         Some(trap) => crashed(trap.to_string()),
         None => crashed("it has stopped".to_owned()),
     }
+}
+
+/// Returns whether the code that broke was called through very many others.
+fn is_deep(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<WasmBacktrace>().is_some_and(|trace| trace.frames().len() >= DEEP)
 }
 
 impl Session for PythonSession {

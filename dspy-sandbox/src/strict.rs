@@ -13,13 +13,21 @@ const DEPTH: usize = 128;
 /// # Errors
 /// If an integer does not fit 64 bits, a key is there twice, or lists and dictionaries are nested too deeply.
 pub(crate) fn read(json: &[u8]) -> Result<Value, String> {
-    check(json)?;
+    read_inside(json, 0)
+}
+
+/// Reads JSON that Python has written, with values inside of this many lists and dictionaries that are not its own.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_inside(json: &[u8], outer: usize) -> Result<Value, String> {
+    check(json, outer)?;
     let unique = serde_json::from_slice::<Unique>(json);
     unique.map(|unique| unique.0).map_err(|error| error.to_string())
 }
 
 /// Checks depth and integers.
-fn check(json: &[u8]) -> Result<(), String> {
+fn check(json: &[u8], outer: usize) -> Result<(), String> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(&byte) = json.get(at) {
         match byte {
@@ -32,7 +40,8 @@ fn check(json: &[u8]) -> Result<(), String> {
             b'[' | b'{' => {
                 depth += 1;
                 if depth >= DEPTH {
-                    return Err(format!("lists and dictionaries are nested more than {} deep", DEPTH - 1));
+                    let most = DEPTH - 1 - outer;
+                    return Err(format!("lists and dictionaries are nested more than {most} deep"));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),

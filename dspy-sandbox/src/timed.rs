@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use crate::gate::{Place, Turn};
+use crate::pending::Pending;
 
 /// The real time after which code ends in any case, as a multiple of its limit.
 const MOST: u32 = 10;
@@ -21,6 +22,8 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// The result is `None` if the time is over.
 pub(crate) struct Timed<F> {
     inner: Pin<Box<F>>,
+    /// The call of a tool that the code waits for. It has no turn.
+    pending: Pending,
     limit: Duration,
     used: Duration,
     start: Instant,
@@ -59,10 +62,11 @@ impl Woken {
 
 impl<F: Future> Timed<F> {
     /// Limits a future. It needs a runtime with a timer.
-    pub(crate) fn new(limit: Duration, inner: F) -> Self {
+    pub(crate) fn new(limit: Duration, pending: Pending, inner: F) -> Self {
         let start = Instant::now();
         Timed {
             inner: Box::pin(inner),
+            pending,
             limit,
             used: Duration::ZERO,
             start,
@@ -116,11 +120,9 @@ impl<F: Future> Future for Timed<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let timed = self.get_mut();
-        let asked = {
-            let mut woken = timed.woken.lock();
-            woken.1.clone_from(context.waker());
-            woken.0
-        };
+        timed.woken.lock().1.clone_from(context.waker());
+        timed.pending.poll(context);
+        let asked = timed.woken.lock().0;
         if let Some(since) = timed.waiting {
             let now = Instant::now();
             timed.used += asked.unwrap_or(now).saturating_duration_since(since);
@@ -144,7 +146,15 @@ impl<F: Future> Future for Timed<F> {
             return Poll::Ready(Some(output));
         }
         timed.waiting = Some(end);
+        // With a reply, the code is woken.
+        timed.pending.poll(context);
         timed.sleep(context)
+    }
+}
+
+impl<F> Drop for Timed<F> {
+    fn drop(&mut self) {
+        self.pending.clear();
     }
 }
 

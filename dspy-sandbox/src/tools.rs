@@ -2,11 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 
+use dspy_core::lm::BoxFuture;
 use dspy_core::tools::{Tool, ToolError};
 use dspy_strategies::InterpreterError;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value, json};
 
+use crate::pending::Reply;
 use crate::strict;
 
 /// The tools of a session, and how often and with how much they may be called.
@@ -68,15 +70,22 @@ impl Tools {
         described.collect()
     }
 
-    /// Calls a tool: its name, the arguments by position and those by name. Returns the reply, as JSON.
-    pub(crate) async fn call(&mut self, call: &Value) -> Vec<u8> {
-        match self.result(call).await {
-            Ok(value) => [b"{\"value\":", value.as_slice(), b"}"].concat(),
-            Err(reply) => reply.to_string().into_bytes(),
-        }
+    /// Calls a tool: its name, the arguments by position and those by name. Returns the future of its reply, as JSON.
+    ///
+    /// # Errors
+    /// The reply to a call that is refused.
+    pub(crate) fn call(&mut self, call: &Value) -> Result<BoxFuture<'static, Reply>, Reply> {
+        let (tool, arguments) = self.checked(call).map_err(|reply| reply.to_string().into_bytes())?;
+        let max_bytes = self.max_bytes;
+        Ok(Box::pin(async move {
+            match result(&tool, &arguments, max_bytes).await {
+                Ok(value) => [b"{\"value\":", value.as_slice(), b"}"].concat(),
+                Err(reply) => reply.to_string().into_bytes(),
+            }
+        }))
     }
 
-    async fn result(&mut self, call: &Value) -> Result<Vec<u8>, Value> {
+    fn checked(&mut self, call: &Value) -> Result<(Tool, Value), Value> {
         let (Some(name), Some(positional), Some(named)) =
             (call[0].as_str(), call[1].as_array(), call[2].as_object())
         else {
@@ -96,21 +105,26 @@ impl Tools {
         if tool.needs_approval(&arguments) {
             return Err(json!({"error": format!("{name}() needs an approval, which code cannot wait for")}));
         }
-        match AssertUnwindSafe(tool.call(&arguments)).catch_unwind().await {
-            Ok(Ok(value)) => {
-                let written = strict::write(&value, self.max_bytes);
-                strict::drop_deep(value);
-                written.map_err(
-                    |problem| json!({"error": format!("the result of {name}() is too large: {problem}")}),
-                )
-            }
-            Ok(Err(error)) => {
-                let message = error.to_string();
-                let is_type = matches!(error, ToolError::Arguments { .. });
-                Err(json!({"error": &message[..message.floor_char_boundary(10_000)], "type": is_type}))
-            }
-            Err(_) => Err(json!({"error": format!("{name}() panicked")})),
+        Ok((tool.clone(), arguments))
+    }
+}
+
+async fn result(tool: &Tool, arguments: &Value, max_bytes: usize) -> Result<Vec<u8>, Value> {
+    let name = tool.name();
+    match AssertUnwindSafe(tool.call(arguments)).catch_unwind().await {
+        Ok(Ok(value)) => {
+            let written = strict::write(&value, max_bytes);
+            strict::drop_deep(value);
+            written.map_err(
+                |problem| json!({"error": format!("the result of {name}() is too large: {problem}")}),
+            )
         }
+        Ok(Err(error)) => {
+            let message = error.to_string();
+            let is_type = matches!(error, ToolError::Arguments { .. });
+            Err(json!({"error": &message[..message.floor_char_boundary(10_000)], "type": is_type}))
+        }
+        Err(_) => Err(json!({"error": format!("{name}() panicked")})),
     }
 }
 

@@ -50,19 +50,25 @@ pub enum FineTuneError {
         /// The time waited.
         waited: Duration,
     },
-    /// The request that creates the job had an unknown outcome, and the endpoint has no list of jobs to search. A job
-    /// may exist and be charged for, so no other one is created, in later runs either. If it exists, give its id to
+    /// The request that creates the job had an unknown outcome, and the endpoint's list of jobs does not show it, or there
+    /// is no such list. A job may exist and be charged for, so no other one is created, in later runs either: these look
+    /// for it in the list again. If it exists, give its id to
     /// [`FineTuning::adopt`](crate::finetune::FineTuning::adopt); otherwise delete the state file to begin anew.
     #[error(
-        "the fine-tuning job may have been created, and the endpoint has no list of jobs to tell{}; look for it there: \
-         record its id by `FineTuning::adopt` to wait for it, or delete `{}` to create a new job", because(.source.as_deref()),
-         path.display()
+        "the fine-tuning job may have been created, {}{}; look for it there: record its id by `FineTuning::adopt` to wait \
+         for it, or delete `{}` to create a new job",
+        if *.listed { "but is not in the endpoint's list of jobs" }
+        else { "and the endpoint has no list of jobs to tell" },
+        because(.source.as_deref()),
+        path.display()
     )]
     Unknown {
         /// The state file.
         path: PathBuf,
         /// The error of the request, if it was sent in this run.
         source: Option<Box<LmError>>,
+        /// Whether the endpoint has a list of jobs.
+        listed: bool,
     },
     /// The endpoint does not know the job any more, or its base URL has changed. To create a new job, delete the state
     /// file.

@@ -12,13 +12,15 @@ use super::error::FineTuneError;
 use super::job::{FineTune, Job, JobStatus};
 use super::state::RunState;
 use crate::lm::{Lm, LmError, LmErrorKind};
-use dspy_lm::internal::Api;
+use dspy_lm::internal::{Api, is_unsent};
 
 /// The maximum number of pages that are searched for files and jobs of an earlier run.
 const PAGES: usize = 20;
 /// The maximum number of retries of an upload or a job creation after failures that leave its outcome
 /// unknown.
 const TRIES: u32 = 3;
+/// The number of times that a job whose creation has an unknown outcome is looked for in the list, after the first.
+const LOOKS: u32 = 5;
 /// The member of a job's metadata that identifies the run.
 const MARK: &str = "dspy_run";
 /// The number of status queries in a row after which a job that the endpoint does not find counts as missing.
@@ -73,11 +75,12 @@ impl FineTuning {
     ///
     /// `state` is the path of a small file that holds the ids. It is written before each step takes effect:
     /// restarted after a crash, the run continues with the existing file and job, and once the job has succeeded, the
-    /// model is returned without a request. If a crash or a lost
-    /// connection leaves it unknown whether a file or a job was created, the endpoint's lists are searched
-    /// before anything is sent again; if the endpoint has no list of jobs, that is an error, and no second job is
-    /// created. Dropping the future stops the waiting, not the job; see [`cancel`](Self::cancel). A state file may be
-    /// used by one run at a time.
+    /// model is returned without a request. If a crash or a lost connection leaves it unknown whether a file or a job was
+    /// created, the endpoint's lists are searched before anything is sent again. A job that is not in the list may appear
+    /// later, so it is looked for five more times, at the intervals of [`polling`](Self::polling): for about a minute by
+    /// default. If it does not appear, or the endpoint has no list of jobs, that is an error, and no second job is created.
+    /// Dropping the future stops the waiting, not the job; see [`cancel`](Self::cancel). A state file may be used by one
+    /// run at a time.
     ///
     /// # Errors
     /// If the rows are invalid, the endpoint cannot be reached, the job fails or is cancelled, or does not
@@ -112,8 +115,7 @@ impl FineTuning {
     }
 
     /// Records the id of an existing job in a state file, so that the next [`run`](Self::run) with this file waits
-    /// for it. For a job whose creation had an [unknown outcome](FineTuneError::Unknown) at an endpoint without a
-    /// list of jobs.
+    /// for it. For a job whose creation had an [unknown outcome](FineTuneError::Unknown).
     ///
     /// # Errors
     /// If the endpoint does not know the job, it is of another training file, or the file is not the state of a run
@@ -237,10 +239,17 @@ impl FineTuning {
         let mut marked = request.clone();
         marked.entry("metadata").or_insert_with(|| json!({MARK: key}));
         loop {
-            match self.find_job(training, &key).await? {
+            let found = match self.find_job(training, &key).await? {
+                Search::Absent if state.creating => self.appeared(training, &key).await?,
+                found => found,
+            };
+            match found {
                 Search::Found(id) => return Ok(id),
                 Search::NoList if state.creating => {
-                    return Err(FineTuneError::Unknown { path: path.into(), source: unknown });
+                    return Err(FineTuneError::Unknown { path: path.into(), source: unknown, listed: false });
+                }
+                Search::Absent if state.creating && !unknown.as_deref().is_some_and(is_unavailable) => {
+                    return Err(FineTuneError::Unknown { path: path.into(), source: unknown, listed: true });
                 }
                 Search::Absent | Search::NoList => {}
             }
@@ -262,6 +271,19 @@ impl FineTuning {
             }
             self.again(error, &mut tries).await?;
         }
+    }
+
+    /// Looks for a job that is not in the list, but may appear there.
+    async fn appeared(&self, training: &str, key: &str) -> Result<Search, FineTuneError> {
+        let mut pause = self.polling.0.min(self.polling.1);
+        for _ in 0..LOOKS {
+            sleep(pause).await;
+            match self.find_job(training, key).await? {
+                Search::Absent => pause = longer(pause, self.polling.1),
+                found => return Ok(found),
+            }
+        }
+        Ok(Search::Absent)
     }
 
     async fn find_job(&self, training: &str, key: &str) -> Result<Search, FineTuneError> {
@@ -366,10 +388,15 @@ fn is_refusal(error: &FineTuneError) -> bool {
         FineTuneError::Endpoint(error) => match error.status {
             // A time-out, and a conflict, say nothing about the effect.
             Some(status) => (400..500).contains(&status) && !matches!(status, 408 | 409),
-            None => error.attempts == 0,
+            None => is_unsent(error),
         },
         _ => false,
     }
+}
+
+/// Returns whether the endpoint was not ready to handle the request. If its list has no job after a while, there is none.
+fn is_unavailable(error: &LmError) -> bool {
+    error.status == Some(503)
 }
 
 /// Returns one and a half times the interval, up to the longest.

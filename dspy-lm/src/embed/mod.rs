@@ -150,6 +150,13 @@ impl Embedder {
         self
     }
 
+    /// Returns the maximum numbers of texts per request and of concurrent requests, and the number of dimensions that
+    /// was set.
+    #[doc(hidden)]
+    pub fn requests(&self) -> (usize, usize, Option<u32>) {
+        (self.batch, self.concurrency, self.dimensions)
+    }
+
     /// Computes one vector for each text, in their order. If one request fails after its retries, the others
     /// are cancelled.
     ///

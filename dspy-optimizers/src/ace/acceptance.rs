@@ -50,14 +50,19 @@ impl Comparison {
         Ok(Comparison { after, before, rows: pairs.len(), items: new.items.clone() })
     }
 
-    /// Returns whether the changed program is adopted.
+    /// Returns whether the changed program may be adopted.
     pub(super) fn is_accepted(&self) -> bool {
         self.rows > 0 && self.after >= self.before
     }
 
+    /// Returns whether the changed program is better than the one before.
+    pub(super) fn is_gain(&self) -> bool {
+        self.rows > 0 && self.after > self.before
+    }
+
     /// Returns the result in words.
-    pub(super) fn note(&self) -> String {
-        let verdict = if self.is_accepted() { "adopted" } else { "rejected" };
+    pub(super) fn note(&self, adopted: bool) -> String {
+        let verdict = if adopted { "adopted" } else { "rejected" };
         let (after, before) = (percent(self.after), percent(self.before));
         format!("{verdict}: {after} on {}, {before} before", counted(self.rows, "row"))
     }
@@ -97,6 +102,7 @@ mod tests {
         let compared = |after, before, rows| Comparison { after, before, rows, items: Vec::new() };
         assert!(compared(0.5, 0.5, 10).is_accepted() && compared(0.6, 0.5, 10).is_accepted());
         assert!(!compared(0.4, 0.5, 10).is_accepted() && !compared(0.0, 0.0, 0).is_accepted());
-        assert_eq!(compared(0.6, 0.5, 10).note(), "adopted: 60.0 % on 10 rows, 50.0 % before");
+        assert!(compared(0.6, 0.5, 10).is_gain() && !compared(0.5, 0.5, 10).is_gain());
+        assert_eq!(compared(0.6, 0.5, 10).note(true), "adopted: 60.0 % on 10 rows, 50.0 % before");
     }
 }

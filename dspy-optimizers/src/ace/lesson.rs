@@ -165,12 +165,13 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
         }
     }
 
-    /// Asks the curator for changes after some runs, several at a time, and merges them in the order of the runs.
+    /// Asks the curator for changes after some runs, `group` of them at a time, and merges them in the order of the runs.
     pub(super) async fn curate(
         &self,
         name: &str,
         playbooks: &Playbooks,
         lessons: &[Lesson],
+        group: usize,
     ) -> Result<Update, Stop> {
         let mut counted = playbooks.clone();
         let (mut notes, mut usage) = (Vec::new(), Usage::default());
@@ -190,7 +191,7 @@ impl<'t, 'd, P: Program, E: ExampleFor<P>> Teacher<'t, 'd, P, E> {
         let mut requests = Vec::new();
         for (path, spec) in &self.specs {
             let Some(playbook) = counted.get(path) else { continue };
-            for (number, group) in lessons.chunks(self.settings.rows_per_curation.max(1)).enumerate() {
+            for (number, group) in lessons.chunks(group.max(1)).enumerate() {
                 if !group.iter().any(|lesson| !lesson.right && lesson.records.contains_key(path)) {
                     continue;
                 }

@@ -29,10 +29,11 @@ use dspy_core::evaluate::SharedMetric;
 ///
 /// It goes through the trainset in batches. The program runs on each row. For each run that went wrong, a reflector
 /// finds the cause and a lesson, and says which items of the playbook were helpful or harmful; the row is run again
-/// with the lesson, and if it still goes wrong, the reflector tries again. Then a curator, which also sees the last
-/// batches without an adopted change, proposes changes: items to add, to update or to remove. Code merges them: duplicates are dropped, harmful items are removed, and the length is
+/// with the lesson, and if it still goes wrong, the reflector tries again. Then a curator proposes changes: items to
+/// add, to update or to remove. Code merges them: duplicates are dropped, harmful items are removed, and the length is
 /// bounded. The program with the new playbook is adopted only if it is not worse than before on the same rows of the
-/// valset. At the end, the original program and the latest adopted ones race on the valset, and the best one is the
+/// valset. The curator first sees each row that went wrong alone; if what it proposes does not raise the score there, it
+/// sees all rows together, also those of the last batches without an adopted change, and the better playbook counts. At the end, the original program and the latest adopted ones race on the valset, and the best one is the
 /// result.
 ///
 /// Reflector and curator are the predictors `diagnose` and `curate` of the [proposer](Self::proposer).
@@ -40,8 +41,8 @@ use dspy_core::evaluate::SharedMetric;
 /// While a program is in use, [`online`](Self::online) learns from finished runs with feedback by the same rules.
 ///
 /// Cost for a trainset of `t` rows and a valset of `v`, with the defaults and `w` wrong runs in `c` batches, for one
-/// predictor: `t` + `v` runs of the program, 2 × `w` calls of the reflector and `w` further runs, `c` calls of the
-/// curator, `c` × 60 runs to compare playbooks, and 4 × `v` at the end, each at most. The guide has the formula.
+/// predictor: `t` + `v` runs of the program, 2 × `w` calls of the reflector and `w` further runs, `w` + `c` calls of the
+/// curator, `c` × 90 runs to compare playbooks, and 4 × `v` at the end, each at most. The guide has the formula.
 /// Without a valset, the runs that score the original program also serve the first batches. The search ends before the
 /// budget does not cover the race at the end any more.
 ///
@@ -116,11 +117,12 @@ impl<M> Ace<M> {
         self
     }
 
-    /// Sets the number of rows of a batch that one call of the curator sees, at least 1. By default it sees all of
-    /// them. The changes of several calls are merged in the order of the rows.
+    /// Sets the number of rows that one call of the curator sees, at least 1. The changes of several calls are merged in
+    /// the order of the rows. By default, a call sees one row that went wrong, and only if the changes from them do not
+    /// raise the score, another one sees all rows; [online](Self::online), one call sees all of them.
     #[must_use]
     pub fn rows_per_curation(mut self, rows: usize) -> Self {
-        self.settings.rows_per_curation = rows.max(1);
+        self.settings.rows_per_curation = Some(rows.max(1));
         self
     }
 
@@ -233,7 +235,8 @@ impl<E, O> Ace<SharedMetric<E, O>> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        let Settings { epochs, batch, rows_per_curation, kept_batches, .. } = &self.settings;
+        let Settings { epochs, batch, kept_batches, .. } = &self.settings;
+        let (group, alone) = (self.settings.rows_per_curation(), self.settings.rows_per_curation.is_none());
         let Settings { reflections, acceptance_rows, finalists, .. } = &self.settings;
         let size = |size: usize| size as u64;
         let [epochs, train, val, predictors] = [*epochs, sizes.train, sizes.val, sizes.predictors].map(size);
@@ -242,7 +245,8 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let runs = product(&[epochs, train]);
         let again = product(&[runs, predictors, size(reflections.saturating_sub(1))]);
         let batches = product(&[epochs, size(sizes.train.div_ceil((*batch).max(1)))]);
-        let accepted = product(&[2, batches, size((*acceptance_rows).min(sizes.val))]);
+        // The present program, and one or two new ones.
+        let accepted = product(&[2 + u64::from(alone), batches, size((*acceptance_rows).min(sizes.val))]);
         let block = self.settings.race.first_block(sizes.val);
         let accepted_rows = size((*acceptance_rows).min(sizes.val).max(block));
         let finals = product(&[size(*finalists), val]);
@@ -252,7 +256,8 @@ impl<E, O> Ace<SharedMetric<E, O>> {
         let most = [runs_to_pay, again, accepted, finals].into_iter().fold(val, u64::saturating_add);
         let reflected = product(&[runs, predictors, size((*reflections).max(1))]);
         let lessons = batch.saturating_mul(kept_batches.saturating_add(1)).min(sizes.train);
-        let curations = size(lessons.div_ceil((*rows_per_curation).max(1)));
+        let each = if alone { (*batch).min(sizes.train) } else { 0 };
+        let curations = size(lessons.div_ceil(group).saturating_add(each));
         let curated = product(&[batches, predictors, curations]);
         Ok(Cost {
             baseline: Some(val),
@@ -264,7 +269,7 @@ impl<E, O> Ace<SharedMetric<E, O>> {
                 )
             }),
             proposals: self.proposer.calls(Span::between(0, reflected.saturating_add(curated))),
-            shown: lessons.min(*rows_per_curation),
+            shown: lessons.min(group),
             // Of four bytes each, in the prompt of each predictor.
             written: self.settings.rules.max_chars.div_ceil(4) as u64,
             writer: self.proposer.writer(),

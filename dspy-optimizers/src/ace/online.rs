@@ -290,7 +290,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
             Err(Stop::NoHeadroom | Stop::ConstantMetric) => Ok(Learned::Unchanged { notes: Vec::new() }),
             Err(Stop::Error(error)) => {
                 self.postpone();
-                Err(*error)
+                Err(error.of_update())
             }
         }
     }
@@ -317,7 +317,8 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         // Runs that went right need no changes.
         let again = if lessons.iter().all(|lesson| lesson.right) { &[][..] } else { &base.kept };
         let all: Vec<Lesson> = again.iter().chain(&lessons).cloned().collect();
-        let mut update = teacher.curate(&first.to_string(), &base.playbooks, &all).await?;
+        let group = self.settings.rows_per_curation();
+        let mut update = teacher.curate(&first.to_string(), &base.playbooks, &all, group).await?;
         update.notes.extend(study.take_fruitless());
         if update.is_empty() {
             return Ok(Change::Counters(update.counted, lessons, update.notes));
@@ -327,7 +328,7 @@ impl<P: Program, E: ExampleFor<P>> OnlineAce<P, E> {
         let (before, after) = (study.scope_of(&base.program), study.scope_of(&program));
         let rows = rows.get(base.compared);
         let compared = Comparison::run(study, (&before, &base.program), (&after, &program), &rows).await?;
-        let mut notes = vec![compared.note()];
+        let mut notes = vec![compared.note(compared.is_accepted())];
         notes.extend(update.notes);
         Ok(if compared.is_accepted() {
             Change::Adopted(program, update.merged, update.summary, notes)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use dspy_core::lm::Limit;
+use dspy_core::signature::PlaybookItem;
 
 use super::acceptance::{Blocks, Comparison};
 use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
@@ -23,6 +24,8 @@ struct Snapshot<P> {
     program: P,
     scope: String,
     adopted: bool,
+    /// The playbooks that it was made with.
+    playbooks: Playbooks,
 }
 
 /// The state of one search.
@@ -44,6 +47,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     playbooks: Playbooks,
     /// The rows and lessons of batches since the last adopted playbook, which the curator sees again.
     kept: Vec<(usize, Lesson)>,
+    /// The rows whose right runs with a program, given by its index, had their reflection.
+    settled: BTreeSet<(usize, usize)>,
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
@@ -59,6 +64,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             program: program.clone(),
             scope: study.scope_of(program),
             adopted: true,
+            playbooks: playbooks_of(program, &paths),
         };
         Ok(Search {
             teacher: Teacher::new(study, settings, proposer, &paths),
@@ -70,6 +76,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             current: 0,
             playbooks: playbooks_of(program, &paths),
             kept: Vec::new(),
+            settled: BTreeSet::new(),
             paths,
         })
     }
@@ -98,16 +105,21 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (study, settings) = (self.teacher.study, self.teacher.settings);
         let mut number = 0;
         for epoch in 0..settings.epochs {
+            let mut reflected = false;
             let order = study.train().shuffled(study.seed().branch("epoch").index(epoch as u64));
             for start in (0..order.len()).step_by(settings.batch) {
                 let end = start.saturating_add(settings.batch).min(order.len());
                 number += 1;
                 let rows = order.select(start..end);
                 self.check_budget(&rows)?;
-                self.batch(number, epoch, &rows).await?;
+                reflected |= self.batch(number, epoch, &rows).await?;
                 if study.has_given_up() {
                     return Ok(());
                 }
+            }
+            // All runs went right with known items, so another epoch would be the same.
+            if !reflected {
+                return Ok(());
             }
         }
         Ok(())
@@ -142,8 +154,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         std::iter::once(0).chain(adopted[latest..].iter().copied()).collect()
     }
 
-    /// Learns from a batch of rows.
-    async fn batch(&mut self, number: usize, epoch: usize, rows: &Rows<'d, E>) -> Result<(), Stop> {
+    /// Learns from a batch of rows, and returns whether there was a reflection.
+    async fn batch(&mut self, number: usize, epoch: usize, rows: &Rows<'d, E>) -> Result<bool, Stop> {
         let study = self.teacher.study;
         study.part("search", &format!("batch {number}: runs"), rows.len());
         let Snapshot { program, scope, .. } = &self.snapshots[self.current];
@@ -151,70 +163,90 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let rollouts = study.rollouts(tasks).await?;
         study.sync()?;
         study.part("reflection", &format!("batch {number}"), rows.len());
-        let reflected = self.affordable(number, rows.len(), &rollouts)?;
+        let asked = self.affordable(number, rows, &rollouts)?;
+        let has_reflected = asked.iter().any(|paths| !paths.is_empty());
         let lessons = rows
             .iter()
             .zip(&rollouts)
-            .zip(reflected)
-            .map(|((row, rollout), reflects)| self.lesson(number, row, rollout, reflects));
+            .zip(&asked)
+            .map(|((row, rollout), paths)| self.lesson(number, row, rollout, paths));
         let lessons = study.ask(lessons.collect(), self.paths.len(), Lesson::answer).await?;
+        let right = rows.iter().zip(&lessons).filter(|(_, lesson)| lesson.right);
+        self.settled.extend(right.map(|(row, _)| (row.position, self.current)));
         if study.has_given_up() {
             lessons.into_iter().flat_map(|lesson| lesson.problems).for_each(|problem| study.warn(problem));
-            return Ok(());
+            return Ok(has_reflected);
         }
         let kept = self.kept.iter().filter(|(known, _)| rows.iter().all(|row| row.position != *known));
         let all: Vec<Lesson> =
             kept.map(|(_, lesson)| lesson.clone()).chain(lessons.iter().cloned()).collect();
-        let update = self.teacher.curate(&number.to_string(), &self.playbooks, &all).await?;
-        study.sync()?;
-        let label = format!("epoch {}, batch {number}: {}", epoch + 1, update.summary);
         let before = self.current;
-        self.consider(label, update).await?;
+        self.revise(&format!("epoch {}, batch {number}", epoch + 1), number, &lessons, all).await?;
         if self.current == before {
             self.keep(rows, lessons);
         } else {
             self.kept.clear();
         }
-        Ok(())
+        Ok(has_reflected)
     }
 
-    /// Returns for each run of a batch whether there is a reflection on it: for as many of those that need one as the
-    /// rest of the budget pays for, with the curator and the comparison of what it changes.
+    /// Returns for each run of a batch the paths of the predictors with a reflection on it: for as many of the runs that
+    /// went wrong as the rest of the budget pays for, with the reflections on the others, the curator and the comparison
+    /// of what it changes.
     ///
     /// # Errors
     /// If the search has to stop, also because the budget pays for none.
-    fn affordable(&self, number: usize, rows: usize, rollouts: &[Rollout]) -> Result<Vec<bool>, Stop> {
+    fn affordable(
+        &self,
+        number: usize,
+        rows: &Rows<'d, E>,
+        rollouts: &[Rollout],
+    ) -> Result<Vec<Vec<&str>>, Stop> {
         let (study, settings) = (self.teacher.study, self.teacher.settings);
-        let is_wrong =
-            |rollout: &Rollout| rollout.outcome.score().is_some_and(|score| score < settings.perfect_score);
-        let wanted = rollouts.iter().filter(|rollout| is_wrong(rollout)).count();
-        if wanted == 0 {
-            return Ok(vec![true; rollouts.len()]);
+        let is_wrong = |rollout: &Rollout| self.is_right(rollout) == Some(false);
+        let mut asked: Vec<Vec<&str>> =
+            rows.iter().zip(rollouts).map(|(row, rollout)| self.asked(row, rollout)).collect();
+        let calls_of = |wrong: bool| -> usize {
+            let runs = asked.iter().zip(rollouts).filter(|(_, rollout)| is_wrong(rollout) == wrong);
+            runs.map(|(paths, _)| paths.len()).sum()
+        };
+        let (wanted, right) = (rollouts.iter().filter(|run| is_wrong(run)).count(), calls_of(false));
+        // The curator is asked if a run went wrong, now or in a batch that it sees again.
+        let is_again = |known: &usize| rows.iter().all(|row| row.position != *known);
+        let curates = wanted > 0 || self.kept.iter().any(|(known, lesson)| !lesson.right && is_again(known));
+        if right == 0 && !curates {
+            return Ok(asked);
         }
         let (paths, val) = (self.paths.len(), study.val().len());
-        // The new program runs on the rows of the comparison and on the first block of the race at the end; the present
-        // one has run on them if it is the original one.
+        // A new program runs on the rows of the comparison, and one of them on the first block of the race at the end;
+        // the present one has run on them if it is the original one.
         let compared = self.blocks.size();
         let new = compared.max(settings.race.first_block(val));
+        let alone = settings.rows_per_curation.is_none() && wanted > 0;
         let present = if self.current == 0 { 0 } else { compared };
         // Once there is another program, the race at the end is paid, too. Without it, only a clear gain would count.
-        let race = if self.current == 0 || !study.is_limited() {
-            0
+        let (race, raced) = if self.current == 0 || !study.is_limited() {
+            (0, 0)
         } else {
-            let runs = study.as_before(&format!("batch-{number}"), || vec![self.race_runs()])?;
-            runs.iter().sum::<usize>().saturating_add(val)
+            (study.as_before(&format!("batch-{number}"), || vec![self.race_runs()])?.iter().sum(), val)
         };
-        let curations = self.kept.len().saturating_add(rows).div_ceil(settings.rows_per_curation.max(1));
-        // The items of a playbook that runs went right with may be new.
-        let right = if self.current == 0 { 0 } else { rollouts.len() - wanted };
+        let curations = self.kept.len().saturating_add(rollouts.len()).div_ceil(settings.rows_per_curation());
         let needs = |count: usize| match count {
             0 => Needs { calls: 0, runs: 0 },
-            _ => Needs {
-                calls: paths * (count.saturating_mul(settings.reflections).saturating_add(curations) + right),
-                runs: (paths * count).saturating_mul(settings.reflections - 1) + new + present + race,
-            },
+            _ if !curates => Needs { calls: right, runs: race },
+            _ => {
+                let wrong = count.min(wanted);
+                let curations = curations + if alone { wrong } else { 0 };
+                let again = (paths * wrong).saturating_mul(settings.reflections - 1);
+                let second = if alone { compared } else { 0 };
+                Needs {
+                    calls: paths * (wrong.saturating_mul(settings.reflections).saturating_add(curations))
+                        + right,
+                    runs: again + new + second + present + race + raced,
+                }
+            }
         };
-        let afforded = study.affordable(&format!("batch-{number}"), wanted, needs)?;
+        let afforded = study.affordable(&format!("batch-{number}"), wanted.max(1), needs)?;
         if let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) {
             if self.compared == 0 {
                 study.warn_nothing_compared(new);
@@ -223,14 +255,33 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         }
         let what = format!("reflections on the runs of batch {number} that went wrong");
         study.note_afforded(&what, wanted, afforded);
-        let mut left = afforded.count;
-        let reflects = |rollout: &Rollout| {
-            let is_wrong = is_wrong(rollout);
-            let reflects = !is_wrong || left > 0;
-            left = left.saturating_sub(usize::from(is_wrong));
-            reflects
+        let wrong = asked.iter_mut().zip(rollouts).filter(|(_, rollout)| is_wrong(rollout));
+        wrong.skip(afforded.count).for_each(|(paths, _)| paths.clear());
+        Ok(asked)
+    }
+
+    /// Returns whether a run went right; `None` if it has no score and so teaches nothing.
+    fn is_right(&self, rollout: &Rollout) -> Option<bool> {
+        rollout.outcome.score().map(|score| score >= self.teacher.settings.perfect_score)
+    }
+
+    /// Returns the paths of the predictors for which a run needs a reflection: all if it went wrong. If it went right,
+    /// those with an item whose effect is unknown, unless the same run had its reflection in an earlier epoch.
+    fn asked(&self, row: Row<'_, E>, rollout: &Rollout) -> Vec<&str> {
+        let needs = |path: &str| {
+            let Some(playbook) = self.playbooks.get(path) else { return false };
+            match self.is_right(rollout) {
+                None => false,
+                Some(false) => true,
+                Some(true) => {
+                    let used = used(playbook, path, rollout.steps.iter());
+                    let is_unknown = |item: &PlaybookItem| item.helpful() == 0 && item.harmful() == 0;
+                    used.items().iter().any(is_unknown)
+                        && !self.settled.contains(&(row.position, self.current))
+                }
+            }
         };
-        Ok(rollouts.iter().map(reflects).collect())
+        self.paths.iter().map(String::as_str).filter(|path| needs(path)).collect()
     }
 
     /// Keeps the lessons of a batch that has led to no other playbook for the next call of the curator, because more
@@ -246,27 +297,24 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         self.kept.drain(..old);
     }
 
-    /// Finds the lesson of a run on a row.
+    /// Finds the lesson of a run on a row, by reflections for the predictors at these paths.
     async fn lesson(
         &self,
         number: usize,
         row: Row<'_, E>,
         rollout: &Rollout,
-        reflects: bool,
+        asked: &[&str],
     ) -> Result<Lesson, Stop> {
-        let settings = self.teacher.settings;
-        // A run without a score teaches nothing.
-        let Some(score) = rollout.outcome.score() else {
+        let Some(right) = self.is_right(rollout) else {
             return Ok(Lesson { right: true, ..Lesson::default() });
         };
-        let mut lesson = Lesson { right: score >= settings.perfect_score, ..Lesson::default() };
+        let mut lesson = Lesson { right, ..Lesson::default() };
         for path in &self.paths {
             let records = records_of(self.teacher.study.program(), path, &self.labels, row, rollout);
             let Some(playbook) = self.playbooks.get(path).filter(|_| !records.is_empty()) else { continue };
             lesson.records.insert(path.clone(), records);
             let used = used(playbook, path, rollout.steps.iter());
-            let is_known = used.items().iter().all(|item| item.helpful() > 0 || item.harmful() > 0);
-            if reflects && !(lesson.right && is_known) {
+            if asked.contains(&path.as_str()) {
                 self.reflect(number, row, path, used, &mut lesson).await?;
             }
         }
@@ -318,37 +366,83 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Ok(())
     }
 
-    /// Compares the program with new playbooks with the present one, and adopts it unless it is worse.
-    async fn consider(&mut self, label: String, update: Update) -> Result<(), Stop> {
+    /// Changes the playbooks after a batch. By default, the first changes are those that single rows lead to, which are
+    /// small; if they do not raise the score, there are others from all rows, and the better ones are adopted. `all` are
+    /// the lessons of the batch, and those of earlier ones before them.
+    async fn revise(
+        &mut self,
+        label: &str,
+        number: usize,
+        own: &[Lesson],
+        mut all: Vec<Lesson>,
+    ) -> Result<(), Stop> {
+        let (study, settings) = (self.teacher.study, self.teacher.settings);
+        let block = self.blocks.get(self.compared);
+        let mut compared: Vec<(usize, Comparison)> = Vec::new();
+        if settings.rows_per_curation.is_none() && all.len() > 1 && own.iter().any(|lesson| !lesson.right) {
+            let update = self.teacher.curate(&format!("{number}-alone"), &self.playbooks, own, 1).await?;
+            study.sync()?;
+            // What these runs say of items is counted once.
+            all = all.into_iter().map(Lesson::recalled).collect();
+            let label = format!("{label}, rows alone: {}", update.summary);
+            compared.extend(self.compare(label, update, &block).await?);
+        }
+        if !compared.iter().any(|(_, result)| result.is_gain()) {
+            let group = settings.rows_per_curation();
+            let update = self.teacher.curate(&number.to_string(), &self.playbooks, &all, group).await?;
+            study.sync()?;
+            compared.extend(self.compare(format!("{label}: {}", update.summary), update, &block).await?);
+        }
+        self.compared += usize::from(!compared.is_empty());
+        let mut best: Option<&(usize, Comparison)> = None;
+        for new in compared.iter().filter(|(_, result)| result.is_accepted()) {
+            if best.is_none_or(|(_, best)| new.1.after > best.after) {
+                best = Some(new);
+            }
+        }
+        let adopted = best.map(|(at, _)| *at);
+        for (at, result) in &compared {
+            let known = &mut self.snapshots[*at];
+            known.adopted = adopted == Some(*at);
+            known.trial.notes.insert(0, result.note(known.adopted));
+        }
+        if let Some(at) = adopted {
+            self.current = at;
+            self.playbooks.clone_from(&self.snapshots[at].playbooks);
+        }
+        Ok(())
+    }
+
+    /// Compares the program with new playbooks with the present one, and returns the place of its snapshot; `None` if
+    /// it is no new program.
+    async fn compare(
+        &mut self,
+        label: String,
+        update: Update,
+        rows: &Rows<'d, E>,
+    ) -> Result<Option<(usize, Comparison)>, Stop> {
         let study = self.teacher.study;
         self.recount(&update.counted)?;
         if update.is_empty() {
             update.notes.into_iter().for_each(|note| study.warn(note));
-            return Ok(());
+            return Ok(None);
         }
         let program = with_playbooks(study.program(), &update.merged)?;
         let scope = study.scope_of(&program);
         if self.snapshots.iter().any(|known| known.scope == scope) {
-            return Ok(());
+            return Ok(None);
         }
-        let rows = self.blocks.get(self.compared);
-        self.compared += 1;
         study.part("search", "acceptance", 2 * rows.len());
         let now = &self.snapshots[self.current];
-        let compared = Comparison::run(study, (&now.scope, &now.program), (&scope, &program), &rows).await?;
+        let mut compared =
+            Comparison::run(study, (&now.scope, &now.program), (&scope, &program), rows).await?;
         let mut trial = Trial::new(label, &program);
         trial.parents = vec![self.current];
-        trial.notes.push(compared.note());
         trial.notes.extend(update.notes);
         trial.usage = update.usage;
-        let adopted = compared.is_accepted();
-        trial.items = compared.items;
-        self.snapshots.push(Snapshot { trial, program, scope, adopted });
-        if adopted {
-            self.current = self.snapshots.len() - 1;
-            self.playbooks = update.merged;
-        }
-        Ok(())
+        trial.items = std::mem::take(&mut compared.items);
+        self.snapshots.push(Snapshot { trial, program, scope, adopted: false, playbooks: update.merged });
+        Ok(Some((self.snapshots.len() - 1, compared)))
     }
 
     /// Sets the counters of the present playbooks.

@@ -12,7 +12,8 @@ use crate::race::Race;
 pub(super) struct Settings {
     pub(super) epochs: usize,
     pub(super) batch: usize,
-    pub(super) rows_per_curation: usize,
+    /// By default each row alone, and all together if that is no gain.
+    pub(super) rows_per_curation: Option<usize>,
     /// The number of batches without an adopted playbook whose runs the curator sees again.
     pub(super) kept_batches: usize,
     pub(super) reflections: usize,
@@ -29,7 +30,7 @@ impl Default for Settings {
         Settings {
             epochs: 1,
             batch: 10,
-            rows_per_curation: usize::MAX,
+            rows_per_curation: None,
             kept_batches: 4,
             reflections: 2,
             perfect_score: 1.0,
@@ -54,6 +55,11 @@ impl Settings {
             return Err(OptimizeError::Option { option: "perfect_score", value, expected: "a number" });
         }
         self.race.check()
+    }
+
+    /// Returns the number of rows that a call of the curator sees, unless it sees them alone.
+    pub(super) fn rows_per_curation(&self) -> usize {
+        self.rows_per_curation.unwrap_or(usize::MAX)
     }
 
     /// Returns the paths of the predictors that have a playbook.

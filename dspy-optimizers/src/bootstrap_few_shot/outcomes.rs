@@ -31,6 +31,7 @@ pub(super) fn check_metric<P: Program, E>(
             failed: items.len(),
             last: on_row(study.train().set(), last.index, last.error.as_deref().unwrap_or_default()),
             run_dir: study.run_dir().map(Into::into),
+            online: false,
         }),
         _ => Ok(()),
     }

@@ -154,7 +154,9 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of all optimizers")]
     fn cost(&self, sizes: &Sizes) -> Result<Cost, OptimizeError> {
-        Ok(self.settings.cost_of_every_row(sizes.train))
+        // A training needs the runs on all rows.
+        let required = Some(sizes.train as u64);
+        Ok(Cost { required, ..self.settings.cost_of_every_row(sizes.train) })
     }
 
     async fn search<P>(&self, study: &Study<'_, P, E>) -> Result<Stopped, Stop>
@@ -182,6 +184,12 @@ impl<E, O> BootstrapFinetune<SharedMetric<E, O>> {
         study.sync()?;
         if let Some(limit) = stopped {
             // A job costs more than what is left, and more rows would have been better.
+            if study.too_small().is_none() {
+                study.warn(
+                    "the budget ended before the teacher had run on every row, so nothing was trained, and the result is \
+                     the original program; raise it",
+                );
+            }
             return Err(Stop::Budget(limit));
         }
         let plan = Plan { seed: study.seed(), folder: study.run_dir(), study: study.effect_name("") };

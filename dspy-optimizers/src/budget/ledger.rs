@@ -83,6 +83,11 @@ impl Ledger {
         self.closed.lock_any().clone()
     }
 
+    /// Returns the reason why this ledger, or else an enclosing one, is closed.
+    fn ended(&self) -> Option<Closed> {
+        self.closed().or_else(|| self.outer.as_ref()?.ended())
+    }
+
     /// Closes the ledger, so that no further call is made.
     pub(crate) fn abort(&self) {
         self.close(Closed::Aborted);
@@ -96,7 +101,7 @@ impl Ledger {
             Some(BudgetRefusal::Limit(limit)) => Closed::Limit(limit),
             Some(BudgetRefusal::UnknownPrice) => Closed::UnknownPrice(error.model.clone()),
             // An enclosing ledger was closed before.
-            _ => self.outer.as_ref().and_then(|outer| outer.closed()).unwrap_or(Closed::Aborted),
+            _ => self.outer.as_ref().and_then(|outer| outer.ended()).unwrap_or(Closed::Aborted),
         };
         self.close(closed.clone());
         if let (Some(outer), Some(over)) = (&self.outer, over)
@@ -112,10 +117,12 @@ impl Ledger {
         over.budget == self.account.budget() && over.spent == self.account.spent()
     }
 
-    /// Returns the limit that work would exceed, according to `exceeds`, of this ledger or an enclosing one.
+    /// Returns the limit that work would exceed, according to `exceeds` or because no time is left, of this ledger or an
+    /// enclosing one.
     pub(crate) fn lacks(&self, exceeds: &dyn Fn(Budget) -> Option<Limit>) -> Option<Limit> {
         let outer = self.outer.as_ref().and_then(|outer| outer.lacks(exceeds));
-        let own = exceeds(self.account.remaining());
+        let left = self.account.remaining();
+        let own = exceeds(left).or_else(|| left.time.filter(Duration::is_zero).map(|_| Limit::Time));
         if own.is_some() {
             *self.short.lock_any() = own;
         }

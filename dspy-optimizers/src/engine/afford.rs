@@ -145,6 +145,13 @@ impl<P: Program, E> Study<'_, P, E> {
         Ok(budget)
     }
 
+    /// Counts runs of longer prompts from now on: at this many times the tokens and the price of the most expensive run so
+    /// far.
+    pub(crate) fn expect_longer_runs(&self, factor: f64) {
+        let mut found = self.found();
+        found.peak_cost = found.peak_cost.times(factor.max(1.0));
+    }
+
     /// Warns that the budget does not cover a comparison of a new program on this many rows.
     pub(crate) fn warn_nothing_compared(&self, rows: usize) {
         self.warn(format!(

@@ -200,7 +200,7 @@ impl<P: Program, E> Study<'_, P, E> {
 
     fn metric_error(&self, failed: usize, last: String) -> Stop {
         self.ledger.abort();
-        OptimizeError::Metric { failed, last, run_dir: self.run_dir.clone() }.into()
+        OptimizeError::Metric { failed, last, run_dir: self.run_dir.clone(), online: false }.into()
     }
 
     /// Checks that the program has not failed on all rows so far for reasons that no prompt can change, after it has

@@ -31,7 +31,12 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Err(Stop::Error(error)) => return Err(self.failed(*error)),
         };
         if matches!(stopped, Stopped::Budget(_)) && self.found().trials.is_empty() {
-            self.too_small().into_iter().for_each(|warning| self.warn(warning));
+            let warning = self.too_small().unwrap_or_else(|| {
+                "the budget ended before the original program was scored, so the result is the original program; \
+                 raise it, or compare on fewer rows"
+                    .into()
+            });
+            self.warn(warning);
         }
         self.end_checks();
         let mut best = self.best();

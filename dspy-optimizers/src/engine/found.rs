@@ -148,6 +148,12 @@ impl PeakCost {
         self.usd = self.usd.max(usage.cost_usd.unwrap_or_default());
     }
 
+    /// Returns the cost with this many times the tokens and the price, but not the calls.
+    pub(super) fn times(self, factor: f64) -> Self {
+        let tokens = (self.tokens as f64 * factor).ceil() as u64;
+        PeakCost { calls: self.calls, tokens, usd: self.usd * factor }
+    }
+
     /// Returns the calls, tokens and US dollars that are left of a budget after this many rollouts at the peak cost.
     pub(super) fn left_after(self, rollouts: usize, left: Budget) -> [Option<f64>; 3] {
         let rest = |left: Option<f64>, each: f64| left.map(|left| (left - each * rollouts as f64).max(0.0));

@@ -133,7 +133,7 @@ use dspy_core::signature::Example;
 pub(crate) use self::afford::{Afforded, Needs};
 pub(crate) use self::call::guarded;
 pub use self::effect::Effect;
-pub(crate) use self::embedding::embed;
+pub(crate) use self::embedding::{embed, in_study};
 pub(crate) use self::failures::on_row;
 pub(crate) use self::headroom::check_best_score;
 pub(crate) use self::nested::inherit;

@@ -295,6 +295,15 @@ impl<'d, P: Program, E> Study<'d, P, E> {
     }
 
     /// Returns the reason why calls are refused, if they are.
+    /// Checks that calls can still be made.
+    ///
+    /// # Errors
+    /// If the budget has ended.
+    pub(crate) fn check_open(&self) -> Result<(), Stop> {
+        let is_over = self.ledger.remaining().time.is_some_and(|time| time.is_zero());
+        self.closed().or(is_over.then_some(Stop::Budget(Limit::Time))).map_or(Ok(()), Err)
+    }
+
     pub(super) fn closed(&self) -> Option<Stop> {
         match self.ledger.closed()? {
             Closed::Limit(limit) => Some(Stop::Budget(limit)),
@@ -306,7 +315,7 @@ impl<'d, P: Program, E> Study<'d, P, E> {
 
     pub(crate) fn outage(&self, source: BoxError) -> Stop {
         self.ledger.abort();
-        OptimizeError::Outage { source, run_dir: self.run_dir.clone() }.into()
+        OptimizeError::Outage { source, run_dir: self.run_dir.clone(), online: false }.into()
     }
 
     /// Returns the error of a panic of a function that the search has called.

@@ -3,7 +3,7 @@
 use dspy_core::lm::Budget;
 
 use super::finish::by_score;
-use super::{ExampleFor, Program, Stop, Study};
+use super::{ExampleFor, Needs, Program, Stop, Study};
 use crate::budget::without_share;
 use crate::counts::counted;
 use crate::data::Rows;
@@ -21,12 +21,13 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             Ok(holdout) => holdout.clone(),
             Err(rows) => return Ok(Verification::TooFewRows { rows: *rows }),
         };
-        let finalists = self.finalists(best, verify.finalists)?;
+        let mut finalists = self.finalists(best, verify.finalists)?;
         if finalists.is_empty() {
             return Ok(Verification::NothingFound);
         }
         // The verification may spend the reserved part of the budget.
         self.ledger = self.overall.clone();
+        self.drop_unaffordable(&mut finalists, holdout.len())?;
         self.phase("verification", holdout.len() * (1 + finalists.len()));
         let raced = self.pair(&finalists, &holdout).await?;
         let original = &raced.standings[0];
@@ -45,6 +46,22 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             search_score: self.found().trials[trial].score,
         };
         Ok(if score >= baseline { Verification::Passed(verified) } else { Verification::Failed(verified) })
+    }
+
+    /// Keeps as many of the finalists, the best first, as the rest of the budget pays for on all rows, and at least one.
+    fn drop_unaffordable(&self, finalists: &mut Vec<usize>, rows: usize) -> Result<(), Stop> {
+        let runs = |count: usize| Needs { calls: 0, runs: if count == 0 { 0 } else { (count + 1) * rows } };
+        let all = finalists.len();
+        let afforded = self.affordable("verification", all, runs)?.count.max(1);
+        if afforded < all {
+            finalists.truncate(afforded);
+            self.decide(format!(
+                "verified {afforded} of {}: the rest of the budget does not pay for more on {}",
+                counted(all, "finalist"),
+                counted(rows, "held-out row")
+            ));
+        }
+        Ok(())
     }
 
     /// Returns the trials to verify, at most `most`: the result of the search and the next best ones with
@@ -87,8 +104,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
 }
 
 impl<P: Program, E> Study<'_, P, E> {
-    /// Checks that the options of the algorithm fit the data, as its estimate does, and learns on how many rows the
-    /// original program runs first.
+    /// Checks that the options of the algorithm fit the data, as its estimate does, and learns on how many rows a
+    /// program runs first.
     ///
     /// # Errors
     /// If they do not fit.
@@ -99,7 +116,7 @@ impl<P: Program, E> Study<'_, P, E> {
         let predictors = self.program.named_predictors().len();
         let (train, val) = (self.train.len(), self.val.len());
         let cost = cost(&Sizes { train, val, given_val: self.given_val, predictors })?;
-        self.first_rows = cost.baseline.unwrap_or(self.first_rows);
+        self.first_rows = cost.first_runs().unwrap_or(self.first_rows);
         Ok(())
     }
 
@@ -108,8 +125,8 @@ impl<P: Program, E> Study<'_, P, E> {
         self.first_rows = rows as u64;
     }
 
-    /// Returns a warning if the budget cannot pay for the first runs of the original program.
-    pub(super) fn too_small(&self) -> Option<String> {
+    /// Returns a warning if the budget cannot pay for the first runs.
+    pub(crate) fn too_small(&self) -> Option<String> {
         let predictors = self.program.named_predictors().len();
         let verification = self.verify.zip(self.holdout.as_ref().ok());
         let verification =
@@ -130,9 +147,9 @@ pub(crate) struct VerificationCost {
 }
 
 impl VerificationCost {
-    fn calls(self, rows: usize) -> u64 {
-        let programs = self.verify.finalists.saturating_add(1);
-        [programs, self.predictors.max(1)]
+    /// Returns the calls of this many programs beside the original one.
+    fn calls(self, rows: usize, finalists: usize) -> u64 {
+        [finalists.saturating_add(1), self.predictors.max(1)]
             .into_iter()
             .fold(rows as u64, |calls, factor| calls.saturating_mul(factor as u64))
     }
@@ -141,19 +158,19 @@ impl VerificationCost {
     /// verification can leave.
     pub(crate) fn rest_of(self, budget: Budget) -> Budget {
         let mut part = without_share(budget, self.verify.reserve);
-        let most = self.calls(self.rows).saturating_mul(CALLS_EACH);
+        let most = self.calls(self.rows, self.verify.finalists).saturating_mul(CALLS_EACH);
         let all_but_needed = budget.calls.map(|calls| calls.saturating_sub(most));
         part.calls = part.calls.zip(all_but_needed).map(|(part, needed)| part.max(needed));
         part
     }
 
-    /// Returns a warning if the reserved calls cannot pay for the first block of rows, without which nothing is
-    /// verified.
+    /// Returns a warning if the reserved calls cannot pay for one candidate on the first block of rows, without which
+    /// nothing is verified.
     pub(crate) fn shortage(self, budget: Budget) -> Option<String> {
         let VerificationCost { verify, rows, .. } = self;
         let calls = budget.calls?;
         let reserved = calls.saturating_sub(self.rest_of(budget).calls?);
-        let needed = self.calls(Race::new().first_block(rows));
+        let needed = self.calls(Race::new().first_block(rows), 1);
         if reserved >= needed {
             return None;
         }
@@ -164,10 +181,8 @@ impl VerificationCost {
             "a `Verify::reserve` above 0".into()
         };
         Some(format!(
-            "the verification of up to {} on {} takes at least {needed} calls, but of the budget of {calls}, only \
-             {reserved} are reserved for it; if the search spends the others, the result is not verified; set {larger}, \
-             or fewer `Verify::finalists`",
-            counted(verify.finalists, "candidate"),
+            "the verification of a candidate on {} takes at least {needed} calls, but of the budget of {calls}, only \
+             {reserved} are reserved for it; if the search spends the others, the result is not verified; set {larger}",
             counted(rows, "held-out row"),
         ))
     }

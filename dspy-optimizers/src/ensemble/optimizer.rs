@@ -13,7 +13,7 @@ use crate::builder::{HasMetric, NoMetric, estimate};
 use crate::counts::counted;
 use crate::data::{Data, IntoData};
 use crate::engine::{ExampleFor, Needs, Program, Splits, Stop, Study, guarded, inherit};
-use crate::estimate::{Cost, Estimate, Sizes, Span};
+use crate::estimate::{Cost, Estimate, Sizes, Span, tokens_of_prompts};
 use crate::options::{Options, option_setters};
 use crate::report::{ORIGINAL, Stopped, Trial, percent};
 use crate::{BoxOptimizer, OptimizeError, Optimized, Optimizer};
@@ -28,8 +28,9 @@ use dspy_core::evaluate::{Judged, Metric, Score, SharedMetric};
 /// [teacher](Data::teacher) must have as many members as the ensemble.
 ///
 /// Of the calls, tokens and US dollars of a [budget](Self::budget), each member may spend an equal part of what is
-/// left, after the second score is reserved. If the optimized members have no score all the same, the result has the
-/// members that were given.
+/// left, after the second score is reserved: at the cost of the first one, or more if the members that are optimized
+/// already have longer prompts. If the optimized members have no score all the same, the result has the members that
+/// were given.
 ///
 /// Cost: the cost of the inner optimizer for each member, and twice the size of the valset in runs of the
 /// ensemble.
@@ -201,6 +202,7 @@ where
         study.record(Trial::new(ORIGINAL, given).scored(&scores), given.clone());
         study.check_headroom(&scores)?;
         let (mut members, mut notes, mut short) = (Vec::new(), Vec::new(), None);
+        let mut longest = 1.0;
         for (index, member) in given.programs.iter().enumerate() {
             let seed = study.seed().branch("member").index(index as u64);
             let data = Data {
@@ -233,7 +235,15 @@ where
             if stopped == Stopped::ConstantMetric {
                 return Err(Stop::ConstantMetric);
             }
-            members.push(made.into_program());
+            let made = made.into_program();
+            // The last score is reserved at the prompts of the optimized members; those to come are taken to be as long.
+            let ratio =
+                tokens_of_prompts(&made, study.val()) / tokens_of_prompts(member, study.val()).max(1.0);
+            if ratio > longest {
+                study.expect_longer_runs(ratio / longest);
+                longest = ratio;
+            }
+            members.push(made);
         }
         let ensemble = given.with_programs(members);
         study.phase("the optimized members", study.val().len());

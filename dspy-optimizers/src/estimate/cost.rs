@@ -53,6 +53,8 @@ pub(crate) enum Taught {
 pub(crate) struct Cost {
     /// The runs that score the original program, after which the search may end for lack of headroom.
     pub(crate) baseline: Option<u64>,
+    /// The runs without which there is no result, if the original program is not scored.
+    pub(crate) required: Option<u64>,
     /// The runs of the program.
     pub(crate) rollouts: Span<u64>,
     /// The calls of a proposer and the further runs that the first new program needs to be compared, at least, if it is
@@ -76,6 +78,7 @@ impl Cost {
     pub(crate) fn of_rollouts(rollouts: Span<u64>) -> Self {
         Cost {
             baseline: None,
+            required: None,
             rollouts,
             comparison: None,
             proposals: Span::exactly(0),
@@ -86,6 +89,11 @@ impl Cost {
             teacher_lm: None,
             taught: Taught::None,
         }
+    }
+
+    /// Returns the runs that come first, without which there is no result.
+    pub(crate) fn first_runs(&self) -> Option<u64> {
+        self.baseline.or(self.required)
     }
 
     /// Adds runs that may be made on held-out rows.

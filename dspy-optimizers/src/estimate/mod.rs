@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::cost::{Cost, Sizes, Taught, Writer};
 use self::origin::{Dearest, Limits, Origin};
 pub use self::span::Span;
+pub(crate) use self::tokens::tokens_of_prompts;
 
 /// The cost of an optimization before it runs; see [`Optimizer::estimate`](crate::Optimizer::estimate).
 ///

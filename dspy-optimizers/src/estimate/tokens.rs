@@ -154,6 +154,11 @@ impl Tokens {
     }
 }
 
+/// Returns the tokens of the prompts of a run of a program, the mean of rows.
+pub(crate) fn tokens_of_prompts<E>(program: &impl HasPredictors, rows: &Rows<'_, E>) -> f64 {
+    Tokens::of(program, None, rows).prompt
+}
+
 /// Returns a predictor with only its longest demonstrations.
 fn most_shown(predictor: &Predictor, shown: usize) -> Predictor {
     let mut demos = by_length(predictor);

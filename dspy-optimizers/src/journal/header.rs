@@ -7,7 +7,7 @@ use super::error::JournalError;
 use crate::counts::counted;
 
 /// The name and version of the format.
-const FORMAT: &str = "dspy-journal/4";
+const FORMAT: &str = "dspy-journal/5";
 
 /// Everything that determines the behaviour of a run except the results of its effects. Limits, concurrency
 /// and display are excluded: they may change when the run is resumed.

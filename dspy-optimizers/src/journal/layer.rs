@@ -143,6 +143,12 @@ impl CallScope {
         }
     }
 
+    /// Notes work beside the calls of this effect, such as an embedding, until the result is dropped:
+    /// [`halted`](Self::halted) waits for it.
+    pub(crate) fn busy(&self) -> InFlight<'_> {
+        InFlight::new(self)
+    }
+
     async fn answer(&self, lm: &Lm, request: &Request, next: Next<'_>) -> Result<Response, LmError> {
         let mut id = CallId::first(lm, request);
         {
@@ -196,7 +202,7 @@ impl Layer for CallScope {
 }
 
 /// A call that is being made.
-struct InFlight<'s>(&'s CallScope);
+pub(crate) struct InFlight<'s>(&'s CallScope);
 
 impl<'s> InFlight<'s> {
     fn new(scope: &'s CallScope) -> Self {

@@ -21,6 +21,7 @@ mod layer;
 mod packed;
 mod seal;
 mod spend;
+mod vectors;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub(crate) use self::header::Header;
 pub(crate) use self::layer::{CallScope, MetOutage};
 use self::packed::{Key, Packed, Packer};
 use self::spend::SpendBook;
+use self::vectors::Vectors;
+pub(crate) use self::vectors::write as write_vectors;
 use crate::budget::{Experience, History};
 use crate::report::{CallKind, Spend, WrittenOff};
 
@@ -68,6 +71,8 @@ struct Known {
     packer: Packer,
     /// The calls of unfinished effects, by scope.
     calls: HashMap<String, HashMap<CallId, Outcome>>,
+    /// The answers of embedding models.
+    vectors: Vectors,
     /// The calls of finished effects whose result may be voided, by scope. Only while a journal is read.
     broken: HashMap<String, HashMap<CallId, Outcome>>,
     /// The headers of nested studies, by name.
@@ -103,7 +108,7 @@ impl Journal {
             earlier = earlier.max(event.at());
             match event {
                 Event::Call { scope, phase, kind, id, outcome, .. } => {
-                    known.call(scope, (&phase, kind), id, outcome);
+                    known.call(&scope, (&phase, kind), id, outcome);
                 }
                 Event::Done { scope, value, .. } => {
                     if value.get(BROKEN) == Some(&Value::Bool(true)) {
@@ -257,6 +262,11 @@ impl Journal {
         self.known().calls.get(scope)?.get(id).map(|outcome| outcome.replay(&id.model))
     }
 
+    /// Returns the vector of the text with this digest, if an embedding in this scope was answered.
+    pub(crate) fn vector(&self, scope: &str, digest: &str) -> Option<Vec<f32>> {
+        self.known().vectors.get(scope, digest).map(<[f32]>::to_vec)
+    }
+
     fn record(
         &self,
         scope: &str,
@@ -270,7 +280,7 @@ impl Journal {
         if let Event::Call { scope, phase, id, outcome, .. } = event {
             let mut known = self.known();
             known.count(&scope, (&phase, kind), &id.model, &outcome);
-            known.calls.entry(scope).or_default().insert(id, outcome);
+            known.keep(&scope, kind, id, outcome);
         }
         Ok(())
     }
@@ -380,14 +390,27 @@ impl Known {
         self.settled.entry(account).or_default().add(cost);
     }
 
-    fn call(&mut self, scope: String, label: (&str, CallKind), id: CallId, outcome: Outcome) {
-        self.count(&scope, label, &id.model, &outcome);
+    fn call(&mut self, scope: &str, label: (&str, CallKind), id: CallId, outcome: Outcome) {
+        self.count(scope, label, &id.model, &outcome);
         if let Outcome::Answered(response) = &outcome {
             self.experience.learn(&id.model, response);
             self.dearest = self.dearest.max(Cost::of(&response.usage));
         }
-        if !self.done.contains_key(&Key::of(&scope)) {
-            self.calls.entry(scope).or_default().insert(id, outcome);
+        if !self.done.contains_key(&Key::of(scope)) {
+            self.keep(scope, label.1, id, outcome);
+        }
+    }
+
+    /// Keeps the outcome of a call for those who ask again.
+    fn keep(&mut self, scope: &str, kind: CallKind, id: CallId, outcome: Outcome) {
+        match outcome {
+            Outcome::Answered(response) if kind == CallKind::Embedding => {
+                let answer = response.completions.first().map_or("", |reply| reply.text.as_str());
+                self.vectors.add(scope, answer);
+            }
+            outcome => {
+                self.calls.entry(scope.to_owned()).or_default().insert(id, outcome);
+            }
         }
     }
 
@@ -440,7 +463,7 @@ mod tests {
         let id = CallId { model: "m".into(), endpoint: String::new(), request: "r".into(), repeat: 0 };
         let usage = Usage::tokens(50, 10).at_cost(0.25);
         let outcome = Outcome::Answered(Response::text("yes").with_usage(usage));
-        known.call("effect".into(), ("search", CallKind::Program), id, outcome);
+        known.call("effect", ("search", CallKind::Program), id, outcome);
         known.reserved(1, String::new(), Cost { calls: 1, tokens: 70, picodollars: 0 });
         let spent = known.spent("");
         assert_eq!((spent.requests, spent.total_tokens(), spent.cost_usd), (2, 130, Some(0.5)));
@@ -455,7 +478,7 @@ mod tests {
         let id = CallId { model: "m".into(), endpoint: String::new(), request: "r".into(), repeat: 0 };
         let usage = Usage::tokens(5, 1).at_cost(0.25);
         let outcome = Outcome::Answered(Response::text("yes").with_usage(usage));
-        known.call("effect".into(), ("search", CallKind::Program), id, outcome);
+        known.call("effect", ("search", CallKind::Program), id, outcome);
         let spent = known.spent("");
         assert_eq!((spent.requests, spent.total_tokens(), spent.cost_usd), (1, 6, Some(0.25)));
     }

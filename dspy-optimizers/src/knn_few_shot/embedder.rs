@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use dspy_base::locks::MutexExt as _;
 use dspy_core::lm::{BoxFuture, Embedder, EmbeddingModel, Embeddings, LmError};
 
-use crate::engine::embed;
+use crate::engine::{embed, in_study};
 
 /// The largest number of remembered numbers, of four bytes each; beyond it, all vectors are forgotten.
 const MOST: usize = 64 << 20;
@@ -43,7 +43,10 @@ impl Known {
 
 /// Returns an embedder whose vectors are remembered by all of its clones.
 pub(super) fn remembering(inner: Embedder) -> Embedder {
-    Embedder::custom(Remembering { inner, known: Mutex::default() })
+    let (.., dimensions) = inner.requests();
+    let outer = Embedder::custom(Remembering { inner, known: Mutex::default() }).batch(usize::MAX);
+    // They are those of the inner one, and a part of its name.
+    dimensions.map_or(outer.clone(), |dimensions| outer.dimensions(dimensions))
 }
 
 impl EmbeddingModel for Remembering {
@@ -64,7 +67,9 @@ impl EmbeddingModel for Remembering {
             // The known vectors are taken now, as others may make the embedder forget them while this call waits.
             let mut all: Vec<Option<Vec<f32>>> = {
                 let known = self.known.lock_any();
-                texts.iter().map(|text| known.vectors.get(text).cloned()).collect()
+                // A study has the vectors in its journal: its cost does not depend on what ran before in this process.
+                let remembered = |text: &String| known.vectors.get(text).filter(|_| !in_study()).cloned();
+                texts.iter().map(remembered).collect()
             };
             let of_missing = texts.iter().zip(&all).filter(|(_, vector)| vector.is_none());
             let mut missing: Vec<&String> = of_missing.map(|(text, _)| text).collect();

@@ -12,7 +12,7 @@ use dspy_core::signature::Demo;
 use dspy_core::signature::shape::Depth;
 use dspy_core::{Error, Result};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::embedder::remembering;
@@ -176,7 +176,12 @@ fn omitted(program: &impl HasPredictors, query: &Query) -> Vec<Vec<usize>> {
 
 impl<P: HasPredictors> HasPredictors for NearestDemos<P> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-        let embedder = self.embedder.as_ref().map(|embedder| [embedder.id(), embedder.endpoint()]);
+        let embedder = self.embedder.as_ref().map(|embedder| {
+            let (.., dimensions) = embedder.requests();
+            let named =
+                [Some(embedder.id().into()), Some(embedder.endpoint().into()), dimensions.map(Value::from)];
+            named.into_iter().flatten().collect::<Value>()
+        });
         let mut settings = vec![("k", self.k.into()), ("embedder", json!(embedder))];
         if self.leave_out {
             settings.push(("leave_out", true.into()));

@@ -6,6 +6,7 @@ mod finals;
 mod plan;
 mod search;
 mod suit;
+mod turns;
 
 use dspy_core::lm::Budget;
 use serde_json::{Value, json};
@@ -33,8 +34,9 @@ use dspy_core::evaluate::SharedMetric;
 /// 3. They run in rungs by successive halving: every rung has an equal part of what is left of the budget, and the
 ///    better half of its optimizers goes on, each with a larger share, on its own best program.
 ///    [`LabeledFewShot`](crate::LabeledFewShot), which makes no runs, has no share.
-/// 4. The best three take turns on the best program of all, so that instructions of one and demonstrations of another
-///    come together, until the budget or the headroom ends.
+/// 4. The best three that have gained something, and those that were left out for lack of budget, take turns on the best
+///    program of all, so that instructions of one and demonstrations of another come together, until the budget or the
+///    headroom ends.
 /// 5. The best programs that the valset does not tell apart are compared on the rows to learn from, too; the better one
 ///    on both is the result. It is [verified](crate::Verify) on rows that no optimizer has seen, a fifth of the rows and
 ///    at most 100 by default: it is returned only if it is not worse than the original one.

@@ -17,15 +17,12 @@ use crate::paired::{self, p_value};
 use crate::report::{ItemReport, ORIGINAL, Report, Stopped, Trial, mean, percent};
 use dspy_core::evaluate::SharedMetric;
 
-/// The number of optimizers that take turns after the rungs.
-const IN_TURN: usize = 3;
-
 /// The state of one search.
 pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) study: &'s Study<'d, P, E>,
     metric: &'s SharedMetric<E, P::Output>,
     pub(super) learn: Rows<'d, E>,
-    val: Rows<'d, E>,
+    pub(super) val: Rows<'d, E>,
     case: Case,
     pub(super) purse: Purse,
     /// The cost so far. That of the study has, after a resume, the cost of later calls, too.
@@ -34,6 +31,8 @@ pub(super) struct Search<'s, 'd, P: Program, E> {
     pub(super) best: Best<P>,
     /// The best program of each optimizer that has one.
     own: Vec<(Arm, Best<P>)>,
+    /// The optimizers that have made a better program than the one that they began with.
+    pub(super) gained: Vec<Arm>,
     /// The original program and the results of all optimizers.
     pub(super) results: Vec<Best<P>>,
 }
@@ -47,20 +46,20 @@ pub(super) struct Best<P> {
     pub(super) trial: usize,
     pub(super) name: String,
     /// The optimizer that has made it.
-    arm: Option<Arm>,
+    pub(super) arm: Option<Arm>,
     /// Whether its runs have the names of this study, so that they are not paid again.
     is_named: bool,
 }
 
 /// The optimizers of a rung.
-struct Rung {
-    number: usize,
+pub(super) struct Rung {
+    pub(super) number: usize,
     /// The number of equal parts of the rest of the budget, of which the rung has one.
-    left: usize,
+    pub(super) left: usize,
     /// The number of rungs.
-    of: usize,
+    pub(super) of: usize,
     /// Whether each optimizer continues on its own best program, not on the best of all.
-    own: bool,
+    pub(super) own: bool,
 }
 
 impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
@@ -118,16 +117,18 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             best,
             spent,
             own: Vec::new(),
+            gained: Vec::new(),
             results: vec![original(scores)],
         })
     }
 
     /// Runs the optimizers that suit in rungs, and compares the best programs.
     pub(super) async fn run(mut self) -> Result<Stopped, Stop> {
-        let arms = self.choose();
+        let (arms, left_out) = self.choose();
         let mut ended = self.halving(&arms).await?;
         if !ended {
-            ended = self.further(plan::rungs(apart(&arms).1.len()).len(), arms).await?;
+            let first = plan::rungs(apart(&arms).1.len()).len();
+            ended = self.turns(first, arms, &left_out).await?;
         }
         self.finals().await?;
         Ok(match ended {
@@ -169,41 +170,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         Ok(false)
     }
 
-    /// Runs the best optimizers in turn on the best program, each with half of what is left. Returns whether the best
-    /// program leaves no headroom.
-    async fn further(&mut self, first: usize, mut arms: Vec<Arm>) -> Result<bool, Stop> {
-        arms.retain(|arm| self.own(*arm).is_some());
-        // Stable, so that ties keep their order.
-        arms.sort_by(|a, b| self.key(*b).total_cmp(&self.key(*a)));
-        arms.truncate(IN_TURN);
-        let (mut idle, mut number) = (0, first);
-        for arm in arms.clone().into_iter().cycle() {
-            if idle == arms.len() || number == first + plan::FURTHER {
-                break;
-            }
-            // Without runs, an optimizer makes nothing better of its own result.
-            if arm.makes_no_runs() && self.best.arm == Some(arm) {
-                idle += 1;
-                continue;
-            }
-            let (spent, round) = (self.spent, arm.round(self.val.len()));
-            let pays = |parts: &usize| self.purse.share(&spent, *parts, 1).rollouts >= round;
-            let Some(left) = [2, 1].into_iter().find(pays) else {
-                idle += 1;
-                continue;
-            };
-            self.rung(&Rung { number, left, of: number + left, own: false }, &[arm]).await?;
-            if self.is_done(number) {
-                return Ok(true);
-            }
-            idle = if self.spent.requests > spent.requests { 0 } else { idle + 1 };
-            number += 1;
-        }
-        Ok(false)
-    }
-
     /// Returns whether the best program leaves no headroom, and reports it.
-    fn is_done(&self, number: usize) -> bool {
+    pub(super) fn is_done(&self, number: usize) -> bool {
         let done = !self.has_headroom();
         if done {
             let why = if self.has_enough_rows() {
@@ -227,17 +195,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         self.val.len() >= ENOUGH
     }
 
-    fn own(&self, arm: Arm) -> Option<&Best<P>> {
+    pub(super) fn own(&self, arm: Arm) -> Option<&Best<P>> {
         self.own.iter().find(|(known, _)| *known == arm).map(|(_, best)| best)
     }
 
     /// Returns the best score of an optimizer.
-    fn key(&self, arm: Arm) -> f64 {
+    pub(super) fn key(&self, arm: Arm) -> f64 {
         self.own(arm).map_or(f64::NEG_INFINITY, |best| best.scores.mean)
     }
 
-    /// Returns the optimizers that suit and fit into the budget, in their order.
-    fn choose(&self) -> Vec<Arm> {
+    /// Returns the optimizers that suit and fit into the budget, and those that suit but do not fit, in their order.
+    fn choose(&self) -> (Vec<Arm>, Vec<Arm>) {
         let mut suitable = Vec::new();
         for arm in self.case.order() {
             match self.case.suits(arm) {
@@ -257,6 +225,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 others.push((arm, why, share));
             }
         }
+        let left_out = others.iter().map(|(arm, ..)| *arm).collect();
         for (arm, why, share) in others {
             self.study.decide(format!(
                 "left out {}: {why}, but the budget is too small for another optimizer: of {}, each would have {}, and \
@@ -267,7 +236,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 chosen.iter().chain([&arm]).map(|arm| arm.round(val)).max().unwrap_or_default()
             ));
         }
-        chosen
+        (chosen, left_out)
     }
 
     /// Returns the runs that each of these optimizers can make in the first rung, beside those that make none.
@@ -298,8 +267,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     /// Runs optimizers, each with its share of the budget. Returns those that have not failed.
-    async fn rung(&mut self, rung: &Rung, arms: &[Arm]) -> Result<Vec<Arm>, Stop> {
+    pub(super) async fn rung(&mut self, rung: &Rung, arms: &[Arm]) -> Result<Vec<Arm>, Stop> {
         let (study, number) = (self.study, rung.number);
+        study.check_open()?;
         let (beside, competing) = apart(arms);
         let share = self.share(&beside, &competing, rung.left);
         let of = if rung.own {
@@ -322,7 +292,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (first, mut done) = (self.best.clone(), Vec::new());
         for &arm in arms {
             let from = self.own(arm).filter(|_| rung.own).unwrap_or(&first).clone();
-            let (start, parent) = (from.program, from.trial);
+            let (start, parent) = (from.program.clone(), from.trial);
+            study.check_open()?;
             // All programs are scored under the names of this study, so that no optimizer pays them again.
             let named = study.evaluate(&study.scope_of(&start), &start, &self.val).await?;
             if !from.is_named {
@@ -388,6 +359,9 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
             let trial = study.record(trial, program.clone());
             let result = Best { program, scores: scores_of, trial, name: label, arm: Some(arm), is_named };
+            if result.scores.mean > from.scores.mean && !self.gained.contains(&arm) {
+                self.gained.push(arm);
+            }
             if result.scores.mean > self.key(arm) {
                 self.own.retain(|(known, _)| *known != arm);
                 self.own.push((arm, result.clone()));
@@ -505,7 +479,7 @@ fn gain(after: &[Option<f64>], before: &[Option<f64>]) -> String {
     format!("{:+.1} points on {rows}, {p}", difference * 100.0)
 }
 
-fn names(arms: &[Arm]) -> String {
+pub(super) fn names(arms: &[Arm]) -> String {
     arms.iter().map(|arm| arm.name()).collect::<Vec<_>>().join(", ")
 }
 

@@ -1,6 +1,6 @@
 # An event loop for code that runs `asyncio` by itself, and threads and pools that run their work at once: there is one
 # thread, and tools are called synchronously.
-import asyncio, collections, concurrent.futures, heapq, queue, threading, time
+import asyncio, atexit, collections, concurrent.futures, heapq, queue, sys, threading, time
 import concurrent.futures.thread
 
 
@@ -22,7 +22,12 @@ class _Loop(asyncio.AbstractEventLoop):
     def get_exception_handler(self): return None
     def set_exception_handler(self, handler): pass
     def default_exception_handler(self, context): pass
-    def call_exception_handler(self, context): pass
+
+    def call_exception_handler(self, context):
+        # Such as the exception of a task that nothing awaited.
+        error = context.get('exception')
+        print(context.get('message', 'an error in asyncio'), '' if error is None else repr(error), file=sys.stderr)
+
     def _timer_handle_cancelled(self, handle): pass
     def add_signal_handler(self, *args): raise NotImplementedError('there are no signals')
     async def shutdown_asyncgens(self): pass
@@ -280,6 +285,17 @@ class _Timer(_Thread):
     def is_alive(self): return self.ident is not None and not self.finished.is_set()
 
 
+_register = atexit.register
+
+
+def _at_exit(function, /, *args, **kwargs):
+    if sys._getframe(1).f_code.co_filename == '<code>':
+        raise RuntimeError('atexit: functions at the exit never run, because a session is dropped rather than ended; call '
+                           'the function at the end of the code')
+    return _register(function, *args, **kwargs)
+
+
+atexit.register = _at_exit
 time.sleep = _sleep
 threading.Thread, threading.Timer, threading.Lock = _Thread, _Timer, _Lock
 threading.Condition, threading.Event = _Condition, _Event

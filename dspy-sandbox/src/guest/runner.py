@@ -27,6 +27,7 @@ def _make(
     Expr=ast.Expr, Expression=ast.Expression, Call=ast.Call, Name=ast.Name, Attribute=ast.Attribute, AST=ast.AST,
     apart=(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
     normalize=unicodedata.normalize,
+    set_of_object=object.__setattr__, set_of_type=type.__setattr__, del_of_type=type.__delattr__,
     trace_of=BaseException.__traceback__.__get__, name_of=type.__dict__['__name__'].__get__,
     BaseException=BaseException, Exception=Exception, MemoryError=MemoryError, RecursionError=RecursionError,
     RuntimeError=RuntimeError, SyntaxError=SyntaxError, SystemExit=SystemExit, TypeError=TypeError, UnicodeError=UnicodeError,
@@ -117,6 +118,8 @@ def _make(
 
     stopped = []
     output = Output()
+    # Code may set attributes of what it prints to, and of its class.
+    printers = [(kind, dict(kind.__dict__)) for kind in (Output, Bytes)]
     os.write = posix.write = write_raw
 
     def clean(text):
@@ -316,11 +319,28 @@ def _make(
         for tool in range(6):
             if watched(tool) is not None:
                 unwatch(tool)
-        output.room, output.line = limits['stdout'], []
+        for kind, members in printers:
+            now = kind.__dict__
+            for name in [name for name in now if name not in members]:
+                del_of_type(kind, name)
+            for name, value in members.items():
+                if now.get(name) is not value:
+                    set_of_type(kind, name, value)
+        set_of_object(output, '__class__', Output)
+        buffer = Bytes()
+        set_of_object(output, '__dict__', {'line': [], 'room': limits['stdout'], 'buffer': buffer})
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = output
         sys.stdin = sys.__stdin__ = StringIO()
         sys_modules['__main__'] = main
         set_loop(None)
+
+    # A timer would be forgotten after the run. One that is a daemon may be, as at the end of a program.
+    def end_timers():
+        left = [timer for _, _, timer in timers if not timer.daemon]
+        timers.clear()
+        if left:
+            raise RuntimeError(f'{len(left)} timer(s) of threading had not fired when the code ended, and will not: timers '
+                               'end with their run. Call join() of a timer, or cancel() it, or make it a daemon')
 
     def run():
         phase = ['starting']
@@ -332,6 +352,7 @@ def _make(
         try:
             try:
                 value = execute(source, phase)
+                end_timers()
             finally:
                 set_depth(depth)
                 sys_modules['__main__'] = infrastructure

@@ -9,7 +9,9 @@ mod common;
 mod folder;
 mod hostile;
 mod load;
+mod nested;
 mod recovery;
+mod recursion;
 mod strict;
 
 /// The sources of two private modules, whose laws are tested by themselves.

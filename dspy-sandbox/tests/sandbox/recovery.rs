@@ -144,6 +144,79 @@ async fn waiting_for_ever_in_the_only_thread_is_an_error() {
 }
 
 #[tokio::test]
+async fn work_that_would_be_forgotten_after_the_run_is_told() {
+    let sandbox = strict().build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let mut session = open(&sandbox).await;
+    session.run("import threading, atexit, asyncio, signal, weakref, sched, time\ngot = []").await;
+    for (code, part) in [
+        ("threading.Timer(60, print).start()\n1", "1 timer(s) of threading had not fired"),
+        ("for _ in range(3): threading.Timer(60, print).start()", "3 timer(s)"),
+        ("atexit.register(print)", "functions at the exit never run"),
+        ("@atexit.register\ndef end(): pass", "functions at the exit never run"),
+        ("signal.alarm(1)", "alarm"),
+    ] {
+        let ran = session.run(code).await;
+        let told = ran.outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(told.contains(part) && !ran.state_lost, "{code}: {told} {ran:?}");
+    }
+    for (code, value) in [
+        // What is cancelled, or need not end, is not missed.
+        ("t = threading.Timer(60, print)\nt.start()\nt.cancel()\n1", json!(1)),
+        ("t = threading.Timer(60, print)\nt.daemon = True\nt.start()\n2", json!(2)),
+        // The library may register functions.
+        ("class A: pass\na = A()\nweakref.finalize(a, got.append, 3)\ndel a\ngot", json!([3])),
+        ("s = sched.scheduler()\ns.enter(0.01, 1, got.append, (4,))\ns.run()\ngot", json!([3, 4])),
+        // Tasks go on in the next run that awaits.
+        (
+            "async def later():\n    await asyncio.sleep(0.01)\n    got.append(5)\nt = asyncio.create_task(later())\ngot",
+            json!([3, 4]),
+        ),
+        ("await asyncio.sleep(0.02)\ngot", json!([3, 4, 5])),
+        ("def numbers():\n    yield 6\n    yield 7\ng = numbers()\nnext(g)", json!(6)),
+        ("next(g)", json!(7)),
+    ] {
+        assert_eq!(session.run(code).await.outcome, Ok(value), "{code}");
+    }
+    let code = "async def fails(): raise ValueError('lost')\nt = asyncio.create_task(fails())";
+    session.run(code).await;
+    let ran = session.run("await asyncio.sleep(0.01)\nt = None\nimport gc\ngc.collect()").await;
+    assert!(ran.stdout.contains("never retrieved") && ran.stdout.contains("lost"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_code_writes_itself_does_not_count() {
+    let sandbox = strict().tool_calls(2).build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let forge = "import _eryx, sys\n\
+                 def forge(answer):\n    \
+                     _, handle = _eryx._eryx_tcp_connect('dspy', 3)\n    \
+                     _eryx._eryx_tcp_write(handle, answer)\n    \
+                     _eryx._eryx_tcp_read(handle, 10)\n    \
+                     _eryx._eryx_tcp_close(handle)";
+    let mut session = open(&sandbox).await;
+    session.run(forge).await;
+    // The runner answers after the code, and its answer counts.
+    assert_eq!(session.run("forge(b'V7')\n1").await.outcome, Ok(json!(1)));
+    let ran = session.run("forge(b'V7')\n1 / 0").await;
+    assert!(matches!(ran.outcome, Err(CodeError::Raised { kind, .. }) if kind == "ZeroDivisionError"));
+    // Ends that the host sees by itself stay what they are.
+    assert_eq!(session.run("forge(b'V7')\nwhile True: pass").await.outcome, Err(CodeError::Timeout));
+    session.run(forge).await;
+    let ran =
+        session.run("for at in range(5):\n    try: echo(at)\n    except BaseException: forge(b'V7')").await;
+    assert_eq!(ran.outcome, Err(CodeError::Calls));
+    // Nothing of it is left in the next run, or in another session.
+    assert_eq!(session.run("forge(b'V7')").await.outcome, Ok(json!(null)));
+    assert_eq!(session.run("2").await.outcome, Ok(json!(2)));
+    assert_eq!(open(&sandbox).await.run("3").await.outcome, Ok(json!(3)));
+}
+
+#[tokio::test]
 async fn names_of_python_and_of_tools_are_refused() {
     let sandbox = strict().build();
     if !prepared(&sandbox).await {
@@ -170,4 +243,61 @@ fn a_runtime_without_a_timer_is_an_error() {
         let error = opened.unwrap_err().to_string();
         assert!(error.contains("needs a tokio runtime with a timer"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn what_code_replaces_does_not_break_the_next_run() {
+    let sandbox = strict().build();
+    if !prepared(&sandbox).await {
+        return;
+    }
+    let mut session = open(&sandbox).await;
+    session.set("given", json!([1, 2])).await.unwrap();
+    for sabotage in [
+        "import sys\nsys.stdout.write = None",
+        "import sys\nsys.stdout.flush = 3",
+        "import sys\nsys.stdout.line = None",
+        "import sys\nsys.stdout.room = -1",
+        "import sys\nsys.stdout.buffer = None",
+        "import sys\nsys.stdout.__dict__ = {}",
+        "import sys\nsys.stdout.__dict__.clear()",
+        "import sys\ntype(sys.stdout).write = None",
+        "import sys\ntype(sys.stdout).__setattr__ = None",
+        "import sys\ntype(sys.stdout).__getattribute__ = lambda *args: 1 / 0",
+        "import sys\ndel type(sys.stdout).flush",
+        "import sys\ntype(sys.stdout.buffer).write = None",
+        "import sys\nclass Other(type(sys.stdout)):\n    def write(self, text): pass\nsys.stdout.__class__ = Other",
+        "import sys\nsys.stdout = None",
+        "import sys\ndel sys.stdout, sys.stderr",
+        "import sys\nsys.stderr.write = None",
+        "import sys\nsys.modules.clear()",
+        "import sys\nsys.modules['json'] = None",
+        "import sys\nsys.excepthook = sys.displayhook = None",
+        "import sys\nsys.setrecursionlimit(60)",
+        "import sys\nsys.path.clear()\nsys.meta_path.clear()",
+        "import builtins\nbuiltins.print = None",
+        "import builtins\nbuiltins.__dict__.clear()",
+        "import builtins\nbuiltins.isinstance = builtins.len = builtins.str = None",
+        "import json\njson.dumps = json.loads = json.encoder = None",
+        "import io\nio.StringIO = None",
+        "import os, posix\nos.write = posix.write = None",
+        "import linecache\nlinecache.cache = None",
+        "import asyncio\nasyncio.run = asyncio.sleep = asyncio.Task = None",
+        "import traceback\ntraceback.print_exc = None",
+        "import gc\ngc.disable()\ngc.callbacks.append(lambda *args: 1 / 0)",
+        "import threading\nthreading.current_thread = None",
+        "echo = None",
+        "__name__ = __builtins__ = None",
+        "given_ = given\nglobals().clear()",
+    ] {
+        let ran = session.run(sabotage).await;
+        session.set("given", json!([1, 2])).await.unwrap();
+        let next = session.run("print('said', len(given))\necho(value=given)").await;
+        assert_eq!(next.outcome, Ok(json!([1, 2])), "after {sabotage}: {ran:?}");
+        assert_eq!(next.stdout, "said 2\n", "after {sabotage}: {ran:?}");
+    }
+    let deep = |depth: usize| format!("x = 1\nfor _ in range({depth}): x = [x]\nlen(echo(value=x))");
+    assert_eq!(session.run(&deep(125)).await.outcome, Ok(json!(1)));
+    let outcome = format!("{:?}", session.run(&deep(126)).await.outcome);
+    assert!(outcome.contains("nested more than 125 deep"), "{outcome}");
 }

@@ -212,7 +212,7 @@ impl Agent<'_> {
                 None if tool.is_some_and(|tool| tool.needs_approval(&call.arguments)) => {
                     wait(pending, Pending::Decision)
                 }
-                None => run(None),
+                None | Some(Pending::Unbegun) => run(None),
                 Some(Pending::Decision) => match decisions.about(id) {
                     // Once it was said to wait, it does, whatever the tool now says.
                     None => wait(pending, Pending::Decision),
@@ -229,7 +229,6 @@ impl Agent<'_> {
                     decisions => run(Some(Resumed { state: inner, decisions })),
                 },
                 Some(Pending::Broken(inner)) => run(Some(Resumed { state: inner, decisions: Vec::new() })),
-                Some(Pending::Unbegun) => run(None),
                 Some(Pending::Begun) if tool.is_some_and(Tool::is_repeatable) => run(None),
                 Some(Pending::Begun) => {
                     answered.push(Observation::error(id, &call.name, UNKNOWN));

@@ -1,4 +1,4 @@
-//! Servers without a list of jobs, and odd replies: no job is paid twice, and none is lost.
+//! Servers without a list of jobs or with a late one, and odd replies: no job is paid twice, and none is lost.
 
 use super::*;
 
@@ -49,6 +49,103 @@ async fn without_a_list_a_job_that_may_exist_is_not_created_again() {
         let _ = client.run(&tune(), StateFile::new()).await.unwrap_err();
         assert_eq!(tuner.counts().1, 2);
     }
+}
+
+/// A server with a list of jobs, which shows a new one after this many looks.
+async fn with_late_list(fault: Fault, hidden: usize) -> Tuner {
+    let tuner = Tuner::new(done(), move |_, seen| is_create(seen).then_some(fault)).await;
+    tuner.store.lock().unwrap().hidden = hidden;
+    tuner
+}
+
+#[tokio::test]
+async fn a_job_that_the_list_shows_late_is_found_and_not_created_again() {
+    for hidden in 0..9 {
+        let tuner = with_late_list(Fault::CutAfter, hidden).await;
+        let (state, client) = (StateFile::new(), tuner.client());
+        let mut outcome = client.run(&tune(), &state).await;
+        // The first look and five more.
+        assert_eq!(outcome.is_err(), hidden > 5, "{hidden}");
+        if let Err(error) = outcome {
+            assert!(
+                matches!(&error, FineTuneError::Unknown { listed: true, source: Some(_), .. }),
+                "{error}"
+            );
+            assert!(error.to_string().contains("is not in the endpoint's list of jobs"), "{error}");
+            // A later run looks again.
+            outcome = client.run(&tune(), &state).await;
+        }
+        assert_eq!(outcome.unwrap().name(), "ft:m:org::1");
+        assert_eq!(tuner.counts(), (2, 1), "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_creation_of_unknown_outcome_is_not_repeated_although_there_is_a_list() {
+    for fault in [Fault::CutBefore, Fault::CutAfter, Fault::Page, Fault::PageAfter, Fault::StatusAfter(500)] {
+        let tuner = with_late_list(fault, 1_000).await;
+        let (state, client) = (StateFile::new(), tuner.client());
+        for first in [true, false] {
+            let error = client.run(&tune(), &state).await.unwrap_err();
+            let FineTuneError::Unknown { source, listed: true, .. } = &error else { panic!("{error}") };
+            assert_eq!(source.is_some(), first, "{fault:?}");
+            assert_eq!(tuner.server.seen().iter().filter(|seen| is_create(seen)).count(), 1, "{fault:?}");
+        }
+        if tuner.counts().1 == 1 {
+            client.adopt(&state, "ftjob-1").await.unwrap();
+            assert_eq!(client.run(&tune(), &state).await.unwrap().name(), "ft:m:org::1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_not_available_is_asked_again_if_its_list_shows_no_job() {
+    let asked = AtomicUsize::new(0);
+    let tuner = Tuner::new(done(), move |_, seen| {
+        let refuses = is_create(seen) && asked.fetch_add(1, Ordering::SeqCst) == 0;
+        refuses.then_some(Fault::Status(503))
+    })
+    .await;
+    assert_eq!(tuner.client().run(&tune(), StateFile::new()).await.unwrap().name(), "ft:m:org::1");
+    assert_eq!(tuner.counts(), (2, 1));
+    // It was: the list shows the job after a while.
+    let tuner = with_late_list(Fault::StatusAfter(503), 3).await;
+    assert_eq!(tuner.client().run(&tune(), StateFile::new()).await.unwrap().name(), "ft:m:org::1");
+    assert_eq!(tuner.counts(), (2, 1));
+}
+
+#[tokio::test]
+async fn a_creation_that_found_no_connection_was_not_sent() {
+    // The server goes away after it has shown its list.
+    let slot: Arc<Mutex<Option<Server>>> = Arc::default();
+    let own = slot.clone();
+    let server = Server::start(move |_, seen| {
+        let body = if seen.head.starts_with("POST") {
+            json!({"id": "file-1", "filename": "f", "bytes": 1})
+        } else {
+            json!({"data": []})
+        };
+        if is_list(seen) {
+            drop(own.lock().unwrap().take());
+        }
+        let body = body.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        Act::SendAndClose((head + &body).into_bytes())
+    })
+    .await;
+    let client =
+        FineTuning::new(endpoint(&server.url())).polling(Duration::from_millis(1), Duration::from_millis(2));
+    *slot.lock().unwrap() = Some(server);
+    let state = StateFile::new();
+    let error = client.run(&tune(), &state).await.unwrap_err();
+    assert!(
+        matches!(&error, FineTuneError::Endpoint(error) if error.kind == LmErrorKind::Transport),
+        "{error}"
+    );
+    assert!(slot.lock().unwrap().is_none(), "the list was shown");
+    // The next run may create the job.
+    let text = std::fs::read_to_string(&state).unwrap();
+    assert!(text.contains("file-1") && !text.contains("creating"), "{text}");
 }
 
 #[tokio::test]

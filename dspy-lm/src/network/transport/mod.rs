@@ -34,6 +34,7 @@ use crate::secret::{Secrets, mark, public_url};
 use crate::{LmError, LmErrorKind, Response, Usage};
 use base_url::BaseUrl;
 use cause::Cause;
+pub use cause::is_unsent;
 pub(crate) use failure::Failure;
 use failure::Lasting;
 pub(crate) use report::looks_like_html;
