@@ -136,7 +136,7 @@ where
         let (result, held) = sampling.draw(&self.module, input.clone(), index).await;
         let prediction = result.map_err(Failed::Sample)?;
         let score = rewarded("BestOfN", &self.reward, input, &prediction, &held.trace()).await;
-        Ok(Sample { prediction, trace, score: score.map_err(Failed::Reward)? })
+        Ok(Sample { prediction, held, score: score.map_err(Failed::Reward)? })
     }
 }
 

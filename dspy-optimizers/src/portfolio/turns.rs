@@ -62,9 +62,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         chosen.sort_by(|a, b| self.key(*b).total_cmp(&self.key(*a)));
         chosen.truncate(IN_TURN);
         if !waiting.is_empty() {
-            let before = match self.gained.is_empty() {
-                true => "no optimizer has gained anything yet".to_owned(),
-                false => format!("{} take turns", names(&chosen)),
+            let before = if self.gained.is_empty() {
+                "no optimizer has gained anything yet".to_owned()
+            } else {
+                format!("{} take turns", names(&chosen))
             };
             let waiting = names(&waiting);
             self.study
