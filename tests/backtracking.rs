@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use dspy::lm::Request;
 use dspy::prelude::*;
 use dspy::program::{Settings, spawn};
-use dspy::strategies::{Assert, Backtrack, ReAct, Suggest};
+use dspy::strategies::{
+    Assert, Backtrack, BestOfN, MultiChainComparison, Parallel, ReAct, Refine, Reflexion, SelfConsistency,
+    Suggest,
+};
 use dspy::tools::{Json, Tool, ToolCall, ToolCalls, ToolContext, ToolValue};
 use dspy::types::Image;
 use futures_util::future::{join, join_all};
@@ -360,4 +363,157 @@ async fn runs_at_once_have_records_of_their_own() {
         assert_eq!(result.unwrap().unwrap().receipt, "3");
     }
     assert_eq!(log.take().len(), 40);
+}
+
+/// A predictor with a constraint that holds the `right`-th time it is asked.
+#[module]
+#[derive(Clone)]
+struct Checked {
+    predict: Predict<Order>,
+    #[module(skip)]
+    right: usize,
+    #[module(skip)]
+    hard: bool,
+}
+
+impl Module for Checked {
+    type Input = OrderInput;
+    type Output = OrderOutput;
+    async fn forward(&self, input: OrderInput) -> Outcome {
+        let answer = self.predict.call(input).await?;
+        let holds = answer.receipt == self.right.to_string();
+        if self.hard {
+            Assert::new(holds, "not yet").of(&self.predict).check()?;
+        } else {
+            Suggest::new(holds, "not yet").of(&self.predict).check()?;
+        }
+        Ok(answer)
+    }
+}
+
+/// A model whose predictors return the number of times that they are asked, whose agents call `helper` once, and which
+/// compares by the first attempt.
+fn counting() -> Lm {
+    Lm::from_fn(|request: Request| async move {
+        let texts: Vec<_> = request.messages.iter().map(|message| message.text().into_owned()).collect();
+        let last = texts.last().unwrap();
+        if texts[0].contains("`tool_calls`") {
+            let call = json!([{"name": "helper", "arguments": {"wish": "tea"}}]);
+            return turn(&if last.contains("-> ") { json!([finish(last)]) } else { call });
+        }
+        if let Some((_, attempt)) = last.split_once("receipt: ") {
+            return format!("[[ ## rationale ## ]]\nSo.\n\n[[ ## receipt ## ]]\n{}", &attempt[..1]);
+        }
+        let refused = texts.iter().map(|text| text.matches("which was refused: ").count()).sum::<usize>();
+        format!("[[ ## receipt ## ]]\n{}", refused + 1)
+    })
+}
+
+/// What became of a run: a number in what it returned, or the error; the backtracks; the failed suggestions.
+type Row = (Result<String, String>, usize, Vec<String>);
+
+/// Runs a program as it is, or with up to `backtracks` further attempts.
+async fn row<M>(program: M, backtracks: Option<usize>, shown: fn(&M::Output) -> String) -> Row
+where
+    M: Module<Input = OrderInput, Output: Send> + Clone,
+{
+    let input = OrderInput { wish: "tea".into() };
+    let settings = Settings::new().lm(counting());
+    let result = match backtracks {
+        None => settings.scope(program.call(input)).await,
+        Some(most) => settings.scope(Backtrack::new(program).max_backtracks(most).call(input)).await,
+    };
+    let Ok(output) = result else {
+        return (result.map(|_| String::new()).map_err(|e| format!("{e:?}")), 0, vec![]);
+    };
+    let made = output.added_as("backtracks").unwrap_or_default();
+    (Ok(shown(&output)), made, output.added_as("failed_suggestions").unwrap_or_default())
+}
+
+type Results = Vec<dspy::Result<Prediction<OrderOutput>>>;
+
+/// The strategies around a constrained program, with the number of runs that are part of what they return.
+async fn rows(checked: &Checked, backtracks: Option<usize>) -> Vec<(&'static str, usize, Row)> {
+    let one = |output: &OrderOutput| output.receipt.clone();
+    let all = |results: &Results| {
+        let shown = results.iter().map(|result| match result {
+            Ok(output) => output.receipt.clone(),
+            Err(error) => format!("{error:?}"),
+        });
+        let mut shown: Vec<_> = shown.collect();
+        shown.dedup();
+        shown.join(" and ")
+    };
+    let enough = |_: &OrderInput, _: &OrderOutput| 1.0;
+    let never = |_: &OrderInput, output: &OrderOutput| if output.receipt == "0" { 1.0 } else { 0.5 };
+    let program = || checked.clone();
+    let compared = MultiChainComparison::<Order>::new(3).unwrap().over(program());
+    let nested = SelfConsistency::new(BestOfN::new(program(), 2, never), 3);
+    let inside = Parallel::new([SelfConsistency::new(program(), 2), SelfConsistency::new(program(), 2)]);
+    vec![
+        ("alone", 1, row(program(), backtracks, one).await),
+        ("one sample", 1, row(BestOfN::new(program(), 1, enough), backtracks, one).await),
+        ("BestOfN", 1, row(BestOfN::new(program(), 3, never), backtracks, one).await),
+        ("SelfConsistency", 1, row(SelfConsistency::new(program(), 5), backtracks, one).await),
+        ("Refine", 1, row(Refine::new(program(), 2, enough), backtracks, one).await),
+        ("Reflexion", 1, row(Reflexion::new(program(), 2, enough), backtracks, one).await),
+        ("MultiChainComparison", 3, row(compared, backtracks, one).await),
+        ("Parallel", 2, row(Parallel::new([program(), program()]), backtracks, all).await),
+        ("nested", 1, row(nested, backtracks, one).await),
+        ("strategies in parallel", 2, row(inside, backtracks, all).await),
+    ]
+}
+
+#[tokio::test]
+async fn constraints_inside_strategies_are_attempted_again_where_the_program_is() {
+    for hard in [true, false] {
+        let checked = Checked { predict: Predict::new(), right: 3, hard };
+        for (strategy, runs, (result, backtracks, failed)) in rows(&checked, Some(4)).await {
+            let outcome = (result.as_deref(), backtracks, failed.as_slice());
+            assert_eq!(outcome, (Ok("3"), 2 * runs, &[][..]), "{strategy}, hard: {hard}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_suggestion_inside_a_strategy_fails_no_program_and_an_assertion_does() {
+    for (backtracks, answer) in [(None, "1"), (Some(0), "1"), (Some(2), "3")] {
+        let mut checked = Checked { predict: Predict::new(), right: 9, hard: false };
+        for (strategy, runs, row) in rows(&checked, backtracks).await {
+            let (made, failed) = match backtracks {
+                None => (0, vec![]),
+                Some(most) => (most * runs, vec!["not yet".to_owned()]),
+            };
+            assert_eq!(row, (Ok(answer.to_owned()), made, failed), "{strategy}, {backtracks:?}");
+        }
+        checked.hard = true;
+        for (strategy, _, (result, ..)) in rows(&checked, backtracks).await {
+            let told = result.unwrap_or_else(|error| error);
+            assert!(told.contains("not yet"), "{strategy}, {backtracks:?}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_constraint_inside_a_tool_is_passed_over_or_read_by_the_agent() {
+    for backtracks in [None, Some(0), Some(2)] {
+        for hard in [true, false] {
+            let checked = Checked { predict: Predict::new(), right: 3, hard };
+            let agent = |helper| ReAct::<Order>::new([helper]).unwrap();
+            let once = agent(Tool::of_program("helper", "Helps.", checked.clone()));
+            let (result, made, failed) = row(once, backtracks, |output| output.receipt.clone()).await;
+            let (read, noted) = match hard {
+                true => ("not yet", &[][..]),
+                false if backtracks.is_some() => (r#""receipt":"1""#, &["not yet".to_owned()][..]),
+                false => (r#""receipt":"1""#, &[][..]),
+            };
+            let result = result.unwrap();
+            assert!(result.contains(read), "{result}");
+            assert_eq!((made, failed.as_slice()), (0, noted), "{backtracks:?}, hard: {hard}");
+
+            let again = agent(Tool::of_program("helper", "Helps.", Backtrack::new(checked)));
+            let (result, ..) = row(again, backtracks, |output| output.receipt.clone()).await;
+            assert!(result.as_ref().unwrap().contains(r#""receipt":"3""#), "{result:?}");
+        }
+    }
 }

@@ -73,6 +73,9 @@ impl Attempts {
                     Ok(score)
                 }
                 Err(error) => {
+                    if self.count == 1 {
+                        left.keep();
+                    }
                     let text = error.to_string();
                     failures.push(error)?;
                     Err(text)

@@ -133,8 +133,8 @@ where
         input: &M::Input,
         index: usize,
     ) -> Result<Sample<M::Output>, Failed> {
-        let (result, held) = sampling.draw(&self.module, input.clone(), index).await;
-        let prediction = result.map_err(Failed::Sample)?;
+        let drawn = sampling.draw(&self.module, input.clone(), index).await;
+        let (prediction, held) = drawn.map_err(Failed::Sample)?;
         let score = rewarded("BestOfN", &self.reward, input, &prediction, &held.trace()).await;
         Ok(Sample { prediction, held, score: score.map_err(Failed::Reward)? })
     }

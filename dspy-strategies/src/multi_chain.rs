@@ -144,9 +144,9 @@ where
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);
             let mut drawn = pin!(sampling.in_order(draw));
-            while let Some((result, held)) = drawn.next().await {
+            while let Some(result) = drawn.next().await {
                 match result {
-                    Ok(attempt) => {
+                    Ok((attempt, held)) => {
                         held.keep();
                         attempts.push(attempt);
                     }

@@ -42,13 +42,14 @@ impl Sampling {
         Failures::new(self.strategy, self.count, self.max_failures)
     }
 
-    /// Draws the sample `index` and holds back its trace and its notes. Sample 0 is the call that would be made without a strategy.
+    /// Draws the sample `index` and holds back its trace and its notes. Sample 0 is the call that would be made without a
+    /// strategy. What a single sample leaves is kept also if it fails, since that is what the whole leaves.
     pub(crate) async fn draw<M>(
         self,
         program: &M,
         input: M::Input,
         index: usize,
-    ) -> (Result<Prediction<M::Output>>, Held)
+    ) -> Result<(Prediction<M::Output>, Held)>
     where
         M: Module<Input: Clone + Sync> + Clone,
     {
@@ -58,7 +59,16 @@ impl Sampling {
             None => settings,
         };
         let call = settings.scope(sampled(program, input, self.count));
-        held(repeated(self.strategy, self.count, call)).await
+        let (result, held) = held(repeated(self.strategy, self.count, call)).await;
+        match result {
+            Ok(prediction) => Ok((prediction, held)),
+            Err(error) => {
+                if self.count == 1 {
+                    held.keep();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Runs the work of the samples, several at a time, and yields its results in the order of the samples. Dropping

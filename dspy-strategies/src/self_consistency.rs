@@ -81,9 +81,9 @@ impl<M: Module<Input: Clone + Sync> + Clone> Module for SelfConsistency<M> {
         {
             let draw = |index| sampling.draw(&self.module, input.clone(), index);
             let mut drawn = pin!(sampling.in_order(draw));
-            while let Some((result, held)) = drawn.next().await {
+            while let Some(result) = drawn.next().await {
                 match result {
-                    Ok(prediction) => samples.push((prediction, held)),
+                    Ok(sample) => samples.push(sample),
                     Err(error) => failures.push(error)?,
                 }
             }

@@ -25,9 +25,15 @@ const REMEMBERED: usize = 3;
 /// were called before the responsible predictor returned are not run again either, whoever called them; their results
 /// and errors are those of the attempt before. So what came before the responsible predictor costs nothing and has no
 /// effect twice. Tools that are called later run again in each attempt: put constraints before effects. A tool that was
-/// stopped before it ended, such as by a time limit, runs again, too. After the last attempt an [`Assert`] that does not hold is the
-/// error of the call, and a [`Suggest`] is passed over. Only the returned attempt is in traces; an error of an
-/// assertion is that of a failed program, so that optimizers neither demonstrate nor prefer it.
+/// stopped before it ended, such as by a time limit, runs again, too.
+///
+/// After the last attempt an [`Assert`](super::Assert) that does not hold is the error of the call, and a
+/// [`Suggest`](super::Suggest) is passed over. Only the returned attempt is in traces; an error of an assertion is that
+/// of a failed program, so that optimizers neither demonstrate nor prefer it.
+///
+/// The samples of a strategy and the programs of a [`Parallel`](crate::Parallel) inside have results of their own: each
+/// is attempted again by itself, as often as is set here. A tool is not: inside, a suggestion is passed over, and the
+/// error of an assertion is what the agent reads, unless the program of the tool has a `Backtrack` of its own.
 ///
 /// ```
 /// # use dspy_core as dspy;
