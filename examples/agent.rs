@@ -58,8 +58,7 @@ async fn main() -> dspy::Result<()> {
             report(outcome, Path::new(file))
         }
         ["resume", file, verdict] => {
-            let text = std::fs::read_to_string(file).map_err(dspy::Error::other)?;
-            let state: AgentState = serde_json::from_str(&text).map_err(dspy::Error::other)?;
+            let state = AgentState::load(file)?;
             let decisions = state.waiting().into_iter().map(|call| match verdict {
                 "approve" => call.approve(),
                 _ => call.deny("the owner said no"),
@@ -84,8 +83,7 @@ fn report(outcome: Outcome<SettleOutput>, file: &Path) -> dspy::Result<()> {
             for call in state.waiting() {
                 println!("waiting    {call}");
             }
-            let text = serde_json::to_string_pretty(&state).map_err(dspy::Error::other)?;
-            std::fs::write(file, text).map_err(dspy::Error::other)?;
+            state.save(file).map_err(dspy::Error::other)?;
         }
         _ => {}
     }

@@ -6,7 +6,7 @@ mod agents;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dspy::lm::{LmError, LmErrorKind, Reply, ScriptedLm};
+use dspy::lm::{Budget, LmError, LmErrorKind, Reply, ScriptedLm};
 use dspy::prelude::*;
 use dspy::strategies::{AgentState, ApprovalNeeded, Parallel};
 use serde_json::json;
@@ -50,6 +50,43 @@ async fn an_inner_agent_that_failed_goes_on_when_the_outer_run_does() {
     let results = text(&outer_script.requests()[2]);
     assert!(results.contains(r#"-> {"receipt":"paid"}"#), "{results}");
     assert!(text(&script.requests()[2]).contains("pay done: tea"), "nothing is lost");
+}
+
+#[tokio::test]
+async fn an_inner_agent_that_failed_before_its_first_turn_begins_when_the_outer_run_goes_on() {
+    let log = Log::default();
+    let mut inner = agent([log.tool("pay")], []);
+    let script = replies(
+        &mut inner,
+        [down(), reply(json!([call("pay", "tea")])), reply(json!([call("finish", "paid")]))],
+    );
+    let mut outer = agent([helper(inner)], []);
+    let ask = json!([call("helper", "tea")]);
+    let outer_script = replies(&mut outer, [reply(ask), down(), reply(json!([call("finish", "o")]))]);
+    let error = outer.run("tea").await.unwrap_err();
+    let told = text(&outer_script.requests()[1]);
+    assert!(told.contains("the endpoint is down") && told.contains("Before that, it did nothing."), "{told}");
+    assert_eq!(log.take(), [""; 0]);
+
+    done(outer.resume(stored(&error.state), []).await);
+    assert_eq!(log.take(), ["pay tea"]);
+    let results = text(&outer_script.requests()[2]);
+    assert!(results.contains(r#"-> {"receipt":"paid"}"#) && !results.contains("is down"), "{results}");
+    assert_eq!(text(&script.requests()[0]), text(&script.requests()[1]), "with the same inputs");
+}
+
+#[tokio::test]
+async fn an_inner_agent_without_a_budget_for_its_first_turn_begins_when_there_is_one() {
+    let log = Log::default();
+    for calls in 1..4 {
+        let turns = [json!([call("pay", "tea")]), json!([call("finish", "paid")])];
+        let inner = agent([log.tool("pay")], turns);
+        let outer = agent([helper(inner)], [json!([call("helper", "tea")]), json!([call("finish", "o")])]);
+        let error = Budget::calls(calls).scope(outer.run("tea")).await.unwrap_err();
+        let state = stored(&error.state);
+        done(outer.resume(state, []).await);
+        assert_eq!(log.take(), ["pay tea"], "{calls}");
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub(crate) struct Scope {
     positions: HashMap<usize, usize>,
     trace: OnceLock<RunningTrace>,
     noted: Mutex<Noted>,
-    /// What was refused, whoever handled the error: of each place the first by message and predictor, since calls may be
+    /// The refusals, whoever handled the errors: of each place the first by message and predictor, since calls may be
     /// concurrent.
     noticed: Mutex<BTreeMap<Place, Noticed>>,
 }
@@ -151,7 +151,7 @@ pub(crate) async fn passing<F: Future>(part: F) -> (F::Output, Noted) {
     (output, scope.noted())
 }
 
-/// What is reported of a part of a program.
+/// The notes about a part of a program.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Noted {
     pub(crate) backtracks: usize,
@@ -180,7 +180,7 @@ impl Noted {
     }
 }
 
-/// What a run leaves beside its result: the trace and the notes, which count only if they are kept.
+/// The trace and the notes of a run, which count only if they are kept.
 #[must_use = "nothing is in traces or noted unless it is kept"]
 pub(crate) struct Held {
     trace: HeldTrace,

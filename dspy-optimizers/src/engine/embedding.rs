@@ -50,7 +50,7 @@ pub(crate) async fn embed(embedder: &Embedder, texts: &[&str]) -> Result<Vec<Vec
     }
 }
 
-/// A text with its digest.
+/// Text with its digest.
 type Keyed<'t> = (String, &'t str);
 
 impl StudyCalls {

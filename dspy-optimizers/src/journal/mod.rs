@@ -401,7 +401,7 @@ impl Known {
         }
     }
 
-    /// Keeps the outcome of a call for those who ask again.
+    /// Keeps the outcome of a call for its repetitions.
     fn keep(&mut self, scope: &str, kind: CallKind, id: CallId, outcome: Outcome) {
         match outcome {
             Outcome::Answered(response) if kind == CallKind::Embedding => {

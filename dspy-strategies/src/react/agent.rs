@@ -57,6 +57,9 @@ pub(super) struct Ready<'t> {
     resumed: Option<Resumed>,
 }
 
+/// The number of levels that the arguments of a call may have, so that every state can be stored.
+const DEEPEST_ARGUMENTS: usize = 64;
+
 /// The result of a call that was in flight when its run was stopped.
 const UNKNOWN: &str = "it is unknown whether this call ran, because the run was stopped in the middle of it; find out what it \
                        did before you call it again";
@@ -157,6 +160,14 @@ impl Agent<'_> {
         let thought = values.get(THOUGHT).and_then(Value::as_str).unwrap_or_default().to_owned();
         let calls =
             values.get(CALLS).and_then(|calls| ToolCalls::deserialize(calls).ok()).unwrap_or_default();
+        if let Some(call) = calls.iter().find(|call| is_deeper(&call.arguments, DEEPEST_ARGUMENTS)) {
+            let mut turn = Turn::default();
+            turn.note = Some(format!(
+                "No tool was called: the arguments of `{}` are nested deeper than {DEEPEST_ARGUMENTS} levels.",
+                call.name
+            ));
+            return Ok(turn);
+        }
         let mut turn = Turn::new(thought, with_ids(calls, state.turns + 1, taken));
         turn.opaque = opaque.filter(|_| !turn.calls.is_empty());
         if turn.calls.is_empty() {
@@ -369,6 +380,9 @@ impl Agent<'_> {
 
 /// Returns the error of an agent that failed or was stopped with what it did before, as a model reads it.
 fn after(error: &str, state: &AgentState) -> String {
+    if state.log.turns.is_empty() {
+        return format!("{error}\nBefore that, it did nothing.");
+    }
     format!("{error}\nBefore that, it did the following:\n{}", done_by(state))
 }
 
@@ -385,6 +399,16 @@ fn done_by(state: &AgentState) -> String {
         turn.results.extend(stopped);
     }
     log.to_string()
+}
+
+/// Returns whether a value has more than this number of levels.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let inner = |value| levels == 0 || is_deeper(value, levels - 1);
+    match value {
+        Value::Object(members) => levels == 0 || members.values().any(inner),
+        Value::Array(items) => levels == 0 || items.iter().any(inner),
+        _ => false,
+    }
 }
 
 pub(super) fn id(call: &ToolCall) -> &str {

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::path::PathBuf;
 
 use dspy_core::Error;
 
@@ -19,7 +20,14 @@ pub enum ResumeError {
         /// The version that is read.
         known: u32,
     },
-    /// The text is no state, or one that was changed so that its parts contradict one another.
+    /// The file with the state cannot be read.
+    Unreadable {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of the system.
+        reason: String,
+    },
+    /// The text is no state, or one that was changed.
     Damaged {
         /// The contradiction.
         reason: String,
@@ -59,6 +67,9 @@ impl fmt::Display for ResumeError {
         match self {
             ResumeError::Version { found, known } => {
                 write!(f, "the state of the agent has the form {found}; this version of the library reads form {known}")
+            }
+            ResumeError::Unreadable { path, reason } => {
+                write!(f, "cannot read the state of an agent from {}: {reason}", path.display())
             }
             ResumeError::Damaged { reason } => {
                 write!(f, "this is not a state as an agent saves it: {reason}; resume an unchanged state")

@@ -115,8 +115,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // A run that did nothing may as well begin anew.
-        if let Some(slot) = self.slot.take().filter(|_| self.state.turns > 0) {
+        if let Some(slot) = self.slot.take() {
             slot.hold(Held::Broken(self.state.clone()));
         }
     }

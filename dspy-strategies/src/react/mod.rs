@@ -7,6 +7,7 @@ mod errors;
 mod flight;
 mod inside;
 mod limits;
+mod saved;
 mod settings;
 mod state;
 

@@ -102,8 +102,7 @@ impl<S> ReAct<S> {
     ///
     /// fn kept<S: Signature>(agent: ReAct<S>) -> ReAct<S> {
     ///     agent.on_checkpoint(|state: AgentState| async move {
-    ///         let path = format!("{}.json", state.run_id());
-    ///         std::fs::write(path, serde_json::to_vec(&state)?)?;
+    ///         tokio::task::spawn_blocking(move || state.save_in("runs")).await??;
     ///         Ok::<_, BoxError>(())
     ///     })
     /// }

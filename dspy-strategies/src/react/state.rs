@@ -8,8 +8,7 @@ use dspy_core::predict::Prediction;
 use dspy_core::signature::Values;
 use dspy_core::tools::ToolCall;
 use dspy_core::types::Trajectory;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FINISH;
@@ -18,7 +17,7 @@ use super::compaction::View;
 use super::errors::ResumeError;
 
 /// The version of the form of a saved state.
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Separates the ids of calls in the id of a call of an inner agent.
 pub(super) const INSIDE: char = '/';
@@ -36,8 +35,9 @@ pub enum Outcome<O> {
 /// The state of a run: a value that can be stored, and resumed by another process.
 ///
 /// It has the inputs, the whole log, what was spent and the states of inner agents, but neither tools nor
-/// models nor keys: those are the agent's. A stored state of another version, or one whose parts contradict one another,
-/// cannot be read.
+/// models nor keys: those are the agent's. A stored state has a digest of its content; one of another version, or one that
+/// was changed, cannot be read. The digest protects from mistakes, not from attackers: whoever can write the state can
+/// write any. The order of members and the notation of numbers may change, as they do in databases.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct AgentState {
@@ -78,18 +78,6 @@ pub(super) enum Pending {
     Begun,
 }
 
-impl Serialize for AgentState {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for AgentState {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::read(Value::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
 impl AgentState {
     pub(super) fn new(run: String, agent: String, inputs: Values) -> Self {
         AgentState {
@@ -105,34 +93,6 @@ impl AgentState {
             pending: BTreeMap::new(),
             broken: BTreeMap::new(),
         }
-    }
-
-    /// Reads a state from JSON. The same as with `serde_json`, but with a typed error.
-    ///
-    /// ```
-    /// use dspy_strategies::{AgentState, ResumeError};
-    ///
-    /// let error = AgentState::from_json(r#"{"version": 1}"#).unwrap_err();
-    /// assert!(matches!(error, ResumeError::Version { found: 1, .. }));
-    /// ```
-    ///
-    /// # Errors
-    /// If the text is no state ([`ResumeError::Damaged`]) or one of another version ([`ResumeError::Version`]).
-    pub fn from_json(text: &str) -> Result<Self, ResumeError> {
-        let value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        Self::read(value)
-    }
-
-    fn read(value: Value) -> Result<Self, ResumeError> {
-        let found = value.get("version").and_then(Value::as_u64).and_then(|found| u32::try_from(found).ok());
-        match found {
-            None => return Err(damaged("it has no version")),
-            Some(VERSION) => {}
-            Some(found) => return Err(ResumeError::Version { found, known: VERSION }),
-        }
-        let state = Self::deserialize(value).map_err(|error| damaged(error.to_string()))?;
-        state.consistent()?;
-        Ok(state)
     }
 
     /// Returns the id of the run. It is random, and the same in all parts of the run; tools receive it as
@@ -189,7 +149,7 @@ impl AgentState {
 
     /// Checks that every call has one result or waits, and that every result is of a call. Otherwise a call that has run
     /// would run again.
-    fn consistent(&self) -> Result<(), ResumeError> {
+    pub(super) fn consistent(&self) -> Result<(), ResumeError> {
         let turns = self.log.turns.len();
         let mut known = HashSet::new();
         for (at, turn) in self.log.turns.iter().enumerate() {
@@ -266,7 +226,7 @@ impl AgentState {
     }
 }
 
-fn damaged(reason: impl Into<String>) -> ResumeError {
+pub(super) fn damaged(reason: impl Into<String>) -> ResumeError {
     ResumeError::Damaged { reason: reason.into() }
 }
 
