@@ -126,6 +126,19 @@ async fn code_submits_typed_outputs_in_one_call() {
 }
 
 #[tokio::test]
+async fn code_that_fails_as_before_is_written_again_by_another_request() {
+    let script = script_of(["raise no", "raise no", "raise no", "submit {\"sum\": 3}"].map(generated));
+    let mut program = ProgramOfThought::<Sum>::new(Lines::default()).unwrap().max_attempts(4);
+    // A cache answers equal requests with equal replies.
+    program.set_lm(Lm::shared(script.clone()).cache(&dspy::lm::Cache::new()));
+    let output = program.call(vec![1, 2]).await.unwrap();
+    assert_eq!(output.sum, 3);
+    let requests = script.requests();
+    assert_eq!(text(&requests[1]), text(&requests[2]), "the words are the same");
+    assert_eq!(requests[1].rollout, None, "the first request is that of a program without failures");
+}
+
+#[tokio::test]
 async fn code_that_fails_is_written_again_with_its_error() {
     let script = script_of([
         generated("raise too hard"),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dspy_core::predict::{Predict, Prediction, Predictor};
-use dspy_core::program::Module;
+use dspy_core::program::{Module, Settings};
 use dspy_core::signature::shape::Depth as DepthOf;
 use dspy_core::signature::{FieldError, FieldSpec, Fields as _, Role, Signature, SignatureSpec, Values};
 use dspy_core::types::{Code, language};
@@ -137,7 +137,7 @@ impl<S: Signature> Module for ProgramOfThought<S> {
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
         let inputs = input.to_values()?;
         let mut failed: Option<(String, Execution)> = None;
-        for _ in 0..self.attempts {
+        for attempt in 0..self.attempts as u64 {
             let mut given = inputs.clone();
             let step = match &failed {
                 None => &self.code_generate,
@@ -148,7 +148,9 @@ impl<S: Signature> Module for ProgramOfThought<S> {
                     &self.code_regenerate
                 }
             };
-            let written = step.predict.call(given).await?.into_output();
+            // Code that fails as before is asked about as before; the answer is to be another one.
+            let settings = Settings::new().sample(attempt.saturating_sub(1));
+            let written = settings.scope(step.predict.call(given)).await?.into_output();
             let code = written.get(GENERATED).and_then(Value::as_str).unwrap_or_default().to_owned();
             let submitted = Submitted::default();
             let accept = |values| Ok(Predict::<S>::accept(values)?.to_values()?);
