@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dspy::lm::{Completion, Request, ScriptedLm};
+use dspy::lm::{Completion, Request, Response, ScriptedLm, Usage};
 use dspy::prelude::*;
 use dspy::sandbox::Sandbox;
 use dspy::strategies::{CodeAct, CodeTurn, ProgramOfThought, Rlm};
@@ -210,4 +210,34 @@ async fn dropping_a_run_stops_its_code() {
         tokio::task::yield_now().await;
     }
     assert_eq!(called.load(Ordering::SeqCst), before);
+}
+
+#[tokio::test]
+async fn limits_bound_the_queries_of_code_in_the_sandbox() {
+    let Some(python) = python().await else { return };
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let lm = Lm::custom(ScriptedLm::from_fn(move |request: &Request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let system = request.messages[0].text().into_owned();
+        let code = "for at in range(100):\n    rlm_query(task='Go on.', context=at) if at % 2 else llm_query(prompt=str(at))";
+        let text = if system.contains("`code`") {
+            fenced("code", code)
+        } else if system.contains("`repl_history`") {
+            "[[ ## reasoning ## ]]\nSo.\n\n[[ ## complaints ## ]]\n7".to_owned()
+        } else {
+            "A".to_owned()
+        };
+        Response::text(text).with_usage(Usage::tokens(90, 10))
+    }));
+    for (program, most) in [
+        (Rlm::<Count>::new([], python.clone()).unwrap().max_tokens(950), 11),
+        (Rlm::<Count>::new([], python.clone()).unwrap().max_calls(8).max_turns(1), 10),
+    ] {
+        let mut program = program.max_depth(1);
+        program.set_lm(lm.clone());
+        assert_eq!(program.call("x").await.unwrap().complaints, 7);
+        let made = calls.swap(0, Ordering::SeqCst);
+        assert!(made > most - 2 && made <= most, "{made} of {most}");
+    }
 }

@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dspy::lm::{BoxFuture, Budget, Request, ScriptedLm};
+use dspy::lm::{BoxFuture, Budget, Request, Response, ScriptedLm, Usage};
 use dspy::prelude::*;
 use dspy::strategies::{
-    Assert, Backtrack, CodeAct, CodeError, Execution, Interpreter, InterpreterError, ProgramOfThought, Rlm,
-    Session,
+    Assert, Backtrack, CodeAct, CodeError, CodeTurn, Execution, Interpreter, InterpreterError,
+    ProgramOfThought, Rlm, Session,
 };
 use dspy::tools::ToolSpec;
 use serde_json::Value;
@@ -510,3 +510,149 @@ async fn prompts_say_whether_variables_stay() {
     assert!(!requests.iter().any(|request| text(request).contains("stay from")));
     assert!(text(&requests[1]).contains("nothing that it has defined is left"), "{}", text(&requests[1]));
 }
+
+/// A model whose parts and turns run `code` and whose answers cost 100 tokens and a cent each, with the number of its calls
+/// for the code, that is, beside the turns of the first level and the last reading.
+fn endless(code: String) -> (Lm, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+    let (all, inside) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, counted_inside) = (all.clone(), inside.clone());
+    let lm = Lm::custom(ScriptedLm::from_fn(move |request: &Request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let system = request.messages[0].text().into_owned();
+        let text = if !system.contains("`code`") {
+            let is_last = system.contains("`repl_history`");
+            counted_inside.fetch_add(usize::from(!is_last), Ordering::SeqCst);
+            if is_last {
+                "[[ ## reasoning ## ]]\nSo.\n\n[[ ## number ## ]]\n7".to_owned()
+            } else {
+                "A".to_owned()
+            }
+        } else {
+            counted_inside.fetch_add(usize::from(!system.contains("Find the magic")), Ordering::SeqCst);
+            turn(&code)
+        };
+        let usage = Usage::tokens(90, 10).at_cost(0.01);
+        Response::text(text).with_usage(usage)
+    }));
+    (lm, all, inside)
+}
+
+fn endless_code() -> [String; 3] {
+    let part = "rlm_query {\"task\": \"Go on.\", \"context\": 1}\n";
+    let prompts: Vec<_> = (0..40).map(|at| format!("p{at}")).collect();
+    let batch = format!("llm_query_batched {}", serde_json::json!({ "prompts": prompts }));
+    let one = |at: usize| format!("llm_query {{\"prompt\": \"p{at}\"}}");
+    let ones: Vec<_> = (0..40).map(one).collect();
+    [part.repeat(5), batch, ones.join("\n")]
+}
+
+#[tokio::test]
+async fn the_budget_bounds_the_calls_of_code_at_all_depths() {
+    for code in endless_code() {
+        for (depth, most) in [(0, 0), (0, 3), (1, 0), (1, 1), (1, 5), (2, 7), (3, 30), (3, 100)] {
+            let (lm, all, inside) = endless(code.clone());
+            let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap();
+            rlm = rlm.max_calls(most).max_depth(depth).max_turns(4);
+            rlm.set_lm(lm);
+            assert_eq!(rlm.call("x").await.unwrap().number, 7);
+            let (all, inside) = (all.load(Ordering::SeqCst), inside.load(Ordering::SeqCst));
+            assert!(inside as u64 <= most, "{inside} of {most}: {code}");
+            assert_eq!(all, inside + 4 + 1, "{code}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_of_tokens_and_money_bound_the_whole_run() {
+    for code in endless_code() {
+        for calls in [1, 2, 5, 12, 30] {
+            for tokens in [true, false] {
+                let (lm, all, _) = endless(code.clone());
+                let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap();
+                rlm = rlm.max_calls(10_000).max_depth(2).max_turns(50);
+                // A little less than so many calls.
+                rlm = match tokens {
+                    true => rlm.max_tokens(calls * 100 - 50),
+                    false => rlm.max_cost(calls as f64 * 0.01 - 0.005),
+                };
+                rlm.set_lm(lm);
+                let output = rlm.call("x").await.unwrap();
+                assert_eq!(output.number, 7);
+                let made = all.load(Ordering::SeqCst) as u64;
+                let in_flight = if code.contains("batched") { 7 } else { 0 };
+                assert!(made > calls && made <= calls + in_flight + 1, "{made} for {calls}: {code}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn programs_inside_tools_count_towards_the_limits_of_the_run() {
+    let helper = Tool::of_program("helper", "Helps.", Predict::<Help>::new());
+    let (lm, all, _) = endless("helper {\"wish\": \"tea\"}\n".repeat(9));
+    let mut rlm = Rlm::<Find>::new([helper], Lines::default()).unwrap().max_tokens(450);
+    rlm.set_lm(lm.clone());
+    let output = dspy::program::Settings::new().lm(lm).scope(rlm.call("x")).await.unwrap();
+    assert_eq!(output.number, 7);
+    assert_eq!(all.load(Ordering::SeqCst), 6);
+}
+
+/// Help.
+#[signature]
+struct Help {
+    #[input]
+    wish: String,
+    #[output]
+    answer: String,
+}
+
+#[tokio::test]
+async fn a_limit_of_time_ends_what_is_in_flight() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Hangs {
+        Turn,
+        Query,
+        Tool,
+        Part,
+    }
+    for hangs in [Hangs::Turn, Hangs::Query, Hangs::Tool, Hangs::Part] {
+        let lm = Lm::from_fn(move |request: Request| async move {
+            let system = request.messages[0].text().into_owned();
+            if system.contains("`repl_history`") && !system.contains("`code`") {
+                return "[[ ## reasoning ## ]]\nSo.\n\n[[ ## number ## ]]\n7".to_owned();
+            }
+            let is_turn = system.contains("Find the magic");
+            let stops = match hangs {
+                Hangs::Turn => is_turn,
+                Hangs::Query | Hangs::Part => !is_turn,
+                Hangs::Tool => false,
+            };
+            if stops {
+                std::future::pending::<()>().await;
+            }
+            turn(match hangs {
+                Hangs::Part => "rlm_query {\"task\": \"Go on.\", \"context\": 1}",
+                Hangs::Tool => "wait {}",
+                _ => "llm_query {\"prompt\": \"a\"}",
+            })
+        });
+        let wait = Tool::new("wait", "Waits.", |_: Nothing| std::future::pending::<String>());
+        let mut rlm = Rlm::<Find>::new([wait], Lines::default()).unwrap();
+        rlm = rlm.max_depth(1).max_time(std::time::Duration::from_millis(100));
+        rlm.set_lm(lm);
+        let output = rlm.call("x").await.unwrap();
+        assert_eq!(output.number, 7, "{hangs:?}");
+        let turns = output.added_as::<Vec<CodeTurn>>("trajectory").unwrap();
+        match hangs {
+            Hangs::Turn => assert!(turns.is_empty()),
+            Hangs::Part => {
+                let output = &turns.last().unwrap().output;
+                assert!(output.contains("not answered within its turns and the budget"), "{output}");
+            }
+            _ => assert_eq!(turns.last().unwrap().output, "(stopped, because the time is over)", "{hangs:?}"),
+        }
+    }
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Nothing {}

@@ -135,7 +135,8 @@ const CRATES: &[Crate] = &[
             ("majority", &[]),
             ("text", &[]),
             ("advice", &["text"]),
-            ("react", &["visit", "text", "advice"]),
+            ("account", &[]),
+            ("react", &["visit", "text", "advice", "account"]),
             ("replay", &["scope"]),
             ("assertions", &["visit", "advice", "react", "replay", "scope"]),
             ("sampling", &["assertions", "react", "scope"]),
@@ -147,7 +148,7 @@ const CRATES: &[Crate] = &[
             ("reflexion", &["visit", "advice", "attempts"]),
             ("debate", &["visit", "majority", "multi_chain"]),
             ("parallel", &["assertions", "scope"]),
-            ("code", &["visit", "text"]),
+            ("code", &["visit", "text", "account"]),
         ],
     ),
     (

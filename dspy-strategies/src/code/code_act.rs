@@ -140,8 +140,17 @@ impl<S: Signature> Module for CodeAct<S> {
         let mut session = self.interpreter.open(tools.collect()).await?;
         set_all(&mut *session, &inputs).await?;
         let (step, turns, output_bytes) = (&self.codeact, self.turns, self.output_bytes);
-        let variables = &inputs;
-        let repl = Repl { step, session, submitted, variables, inputs: inputs.clone(), turns, output_bytes };
+        let repl = Repl {
+            step,
+            session,
+            submitted,
+            variables: &inputs,
+            inputs: inputs.clone(),
+            turns,
+            output_bytes,
+            guard: None,
+            deadline: None,
+        };
         let transcript = repl.run(|_| Some(Vec::new())).await?;
         let prediction = match transcript.outputs {
             Some(values) => Predict::<S>::accept(values)?,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use dspy_base::locks::MutexExt as _;
+use dspy_core::lm::{Layer, with_layer};
 use dspy_core::predict::Predictor;
 use dspy_core::signature::{FieldSpec, Role, SignatureSpec, Values};
 use dspy_core::tools::{Tool, ToolSpec};
@@ -10,6 +11,7 @@ use dspy_core::types::{Code, language};
 use dspy_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::program_of_thought::set_all;
 use super::{Execution, Session};
@@ -117,6 +119,10 @@ pub(super) struct Repl<'a> {
     pub(super) inputs: Values,
     pub(super) turns: usize,
     pub(super) output_bytes: usize,
+    /// The layer around the calls of models that code makes.
+    pub(super) guard: Option<Arc<dyn Layer>>,
+    /// The time at which the turns end, whatever is in flight.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The turns of a loop, and the outputs if they were submitted.
@@ -140,7 +146,8 @@ impl Repl<'_> {
             let mut inputs = self.inputs.clone();
             inputs.insert(HISTORY.to_owned(), told(&transcript.turns).into());
             inputs.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
-            let values = match self.step.call(inputs).await {
+            let Some(written) = until(self.deadline, self.step.call(inputs)).await else { break };
+            let values = match written {
                 Ok(prediction) => prediction.into_output(),
                 Err(Error::Parse(error)) => {
                     let output = format!("(the last reply could not be read: {})", error.problems_text());
@@ -157,9 +164,18 @@ impl Repl<'_> {
             if std::mem::take(&mut lost) {
                 set_all(&mut *self.session, self.variables).await?;
             }
-            let execution = self.session.run(&code).await;
-            lost = execution.state_lost;
-            let output = clipped(&output_of(&execution), self.output_bytes);
+            let run = self.session.run(&code);
+            let run = match &self.guard {
+                Some(guard) => until(self.deadline, with_layer(guard.clone(), run)).await,
+                None => until(self.deadline, run).await,
+            };
+            let output = match run {
+                Some(execution) => {
+                    lost = execution.state_lost;
+                    clipped(&output_of(&execution), self.output_bytes)
+                }
+                None => "(stopped, because the time is over)".to_owned(),
+            };
             transcript.turns.push(CodeTurn { reasoning, code, output });
             if let Some(outputs) = self.submitted.take() {
                 transcript.outputs = Some(outputs);
@@ -167,6 +183,14 @@ impl Repl<'_> {
             }
         }
         Ok(transcript)
+    }
+}
+
+/// Awaits a future, at most until the deadline.
+async fn until<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
     }
 }
 

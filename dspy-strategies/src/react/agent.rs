@@ -13,7 +13,6 @@ use dspy_core::{Result, lm};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::account::Account;
 use super::compaction::{Shown, View};
 use super::errors::{ResumeError, lacks_approval};
 use super::flight::{Keeper, Places};
@@ -21,6 +20,7 @@ use super::inside::{Held, Resumed, Slot};
 use super::limits::{Limits, Termination};
 use super::state::{AgentState, Decision, Decisions, INSIDE, Pending, Verdict};
 use super::{CALLS, FINISH, THOUGHT, TOOLS, TRAJECTORY};
+use crate::account::Account;
 
 /// The longest id of an endpoint, in bytes, that a call keeps.
 const LONGEST_ID: usize = 128;
@@ -95,7 +95,7 @@ impl Agent<'_> {
             if let Some(end) = self.settle(state, &mut decisions).await? {
                 return Ok(end);
             }
-            if let Some(stop) = self.limits.reached(state, &self.account.spent()) {
+            if let Some(stop) = self.limits.reached(state, self.account.reached()) {
                 return Ok(End::Stopped(stop));
             }
             self.keep(state).await?;

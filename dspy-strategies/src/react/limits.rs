@@ -6,8 +6,8 @@ use std::time::Duration;
 use dspy_core::lm::Part;
 use dspy_core::types::Turn;
 
-use super::account::Spent;
 use super::state::AgentState;
+use crate::account::{Allowance, Reached};
 use crate::text::clipped;
 
 /// The maximum number of images, recordings and files in a result.
@@ -61,8 +61,7 @@ impl fmt::Display for Termination {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) turns: usize,
-    pub(super) tokens: Option<u64>,
-    pub(super) cost_usd: Option<f64>,
+    pub(super) spending: Allowance,
     /// The maximum number of calls of a turn that run.
     pub(super) calls: usize,
     /// The number of equal sequences of turns in a row that ends the run.
@@ -77,8 +76,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             turns: 20,
-            tokens: None,
-            cost_usd: None,
+            spending: Allowance::default(),
             calls: 64,
             repeats: 3,
             concurrency: 8,
@@ -89,28 +87,15 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns whether tokens or money are limited.
-    pub(super) fn has_spending(&self) -> bool {
-        self.tokens.is_some() || self.cost_usd.is_some()
-    }
-
-    /// Returns the limit of tokens or money that is reached.
-    pub(super) fn spent(&self, spent: &Spent) -> Option<Termination> {
-        if self.tokens.is_some_and(|limit| spent.usage.total_tokens() >= limit) {
-            Some(Termination::MaxTokens)
-        } else if self.cost_usd.is_some_and(|limit| spent.known_usd >= limit) {
-            Some(Termination::MaxCost)
-        } else {
-            None
-        }
-    }
-
     /// Returns the limit that the run has reached.
-    pub(super) fn reached(&self, state: &AgentState, spent: &Spent) -> Option<Termination> {
+    pub(super) fn reached(&self, state: &AgentState, spending: Option<Reached>) -> Option<Termination> {
         if state.turns >= self.turns {
             Some(Termination::MaxTurns)
-        } else if let Some(limit) = self.spent(spent) {
-            Some(limit)
+        } else if let Some(limit) = spending {
+            Some(match limit {
+                Reached::Tokens => Termination::MaxTokens,
+                Reached::Cost => Termination::MaxCost,
+            })
         } else if idle(state) {
             Some(Termination::NoCalls)
         } else if self.repeated(&state.log.turns) {

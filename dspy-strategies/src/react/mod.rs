@@ -1,6 +1,5 @@
 //! `ReAct`: an agent that calls tools until it knows the outputs.
 
-mod account;
 mod agent;
 mod compaction;
 mod errors;
@@ -26,7 +25,6 @@ use dspy_core::types::{Thought, Trajectory};
 use dspy_core::{Error, Result};
 use serde_json::Value;
 
-use self::account::Account;
 use self::agent::{Agent, End};
 pub(crate) use self::errors::lacks_approval;
 pub use self::errors::{ApprovalNeeded, ApprovalUnavailable, ResumeError, RunError};
@@ -36,6 +34,7 @@ use self::inside::{Held, Kept, Resumed, Standing};
 use self::limits::Limits;
 pub use self::limits::Termination;
 pub use self::state::{AgentState, Decision, Outcome, WaitingCall};
+use crate::account::Account;
 use crate::advice::with_lm_of;
 use crate::visit::{InPredict, visits_fields};
 
@@ -233,7 +232,7 @@ impl<S: Signature> ReAct<S> {
         can_wait: bool,
         keeper: Option<Keeper>,
     ) -> Result<Option<Prediction<S::Output>>> {
-        let account = Account::new(state.spent, self.limits);
+        let account = Account::new(state.spent, self.limits.spending);
         let places = Places { own: self.checkpoint.clone(), outer: keeper };
         let work = self.advance_on(&account, state, decisions, can_wait, places);
         let result = with_layer(account.counter(), work).await;

@@ -22,7 +22,7 @@ impl<S> ReAct<S> {
     /// reads the outputs from the turns. Default: none.
     #[must_use]
     pub fn max_tokens(mut self, tokens: u64) -> Self {
-        self.limits.tokens = Some(tokens);
+        self.limits.spending.tokens = Some(tokens);
         self
     }
 
@@ -31,7 +31,7 @@ impl<S> ReAct<S> {
     /// [`Budget`](dspy_core::lm::Budget).
     #[must_use]
     pub fn max_cost(mut self, cost_usd: f64) -> Self {
-        self.limits.cost_usd = Some(cost_usd);
+        self.limits.spending.cost_usd = Some(cost_usd);
         self
     }
 

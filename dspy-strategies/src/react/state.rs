@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FINISH;
-use super::account::Spent;
 use super::compaction::View;
 use super::errors::ResumeError;
+use crate::account::Spent;
 
 /// The version of the form of a saved state.
 pub(super) const VERSION: u32 = 3;

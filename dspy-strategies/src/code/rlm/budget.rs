@@ -1,16 +1,17 @@
 //! The budget of a run: one for all depths, which the model can see.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
-use dspy_core::lm::Usage;
+use tokio::time::Instant;
+
+use crate::account::{Account, Allowance, Reached, Spent};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) calls: u64,
-    pub(super) tokens: Option<u64>,
-    pub(super) cost_usd: Option<f64>,
+    pub(super) spending: Allowance,
     pub(super) time: Option<Duration>,
 }
 
@@ -18,71 +19,65 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Budget {
     limits: Limits,
-    started: Instant,
-    spent: Mutex<Spent>,
-}
-
-#[derive(Debug, Default)]
-struct Spent {
-    calls: u64,
-    usage: Usage,
+    /// Counts what all calls of the run spend.
+    pub(super) account: Arc<Account>,
+    /// The end of the time, if it is limited.
+    pub(super) deadline: Option<Instant>,
+    calls: Mutex<u64>,
 }
 
 impl Budget {
-    pub(super) fn new(limits: Limits) -> Self {
-        Budget { limits, started: Instant::now(), spent: Mutex::default() }
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        let account = Account::new(Spent::default(), limits.spending);
+        // A time beyond what the clock can count is none.
+        let deadline = limits.time.and_then(|time| Instant::now().checked_add(time));
+        Arc::new(Budget { limits, account, deadline, calls: Mutex::default() })
     }
 
     /// Takes a number of calls, all or none, before they are made.
     pub(super) fn take(&self, calls: u64) -> Result<(), String> {
-        let mut spent = self.spent.lock_any();
-        let left = self.limits.calls.saturating_sub(spent.calls);
+        self.check()?;
+        let mut made = self.calls.lock_any();
+        let left = self.limits.calls.saturating_sub(*made);
         if calls > left {
             return Err(format!("{calls} calls are more than the {left} that are left of the budget"));
         }
-        let tokens = spent.usage.prompt_tokens.saturating_add(spent.usage.completion_tokens);
-        if self.limits.tokens.is_some_and(|limit| tokens >= limit) {
-            return Err("the budget of tokens is used up".to_owned());
-        }
-        if self.limits.cost_usd.is_some_and(|limit| spent.usage.cost_usd.is_some_and(|cost| cost >= limit)) {
-            return Err("the budget of money is used up".to_owned());
-        }
-        if self.time_left().is_some_and(|left| left.is_zero()) {
-            return Err("the time is over".to_owned());
-        }
-        spent.calls += calls;
+        *made += calls;
         Ok(())
     }
 
     /// Returns a call that was taken and not made.
     pub(super) fn give_back(&self) {
-        let mut spent = self.spent.lock_any();
-        spent.calls = spent.calls.saturating_sub(1);
+        let mut made = self.calls.lock_any();
+        *made = made.saturating_sub(1);
     }
 
-    pub(super) fn add(&self, usage: Usage) {
-        self.spent.lock_any().usage += usage;
-    }
-
-    /// Returns the time that is left, if it is limited.
-    pub(super) fn time_left(&self) -> Option<Duration> {
-        self.limits.time.map(|limit| limit.saturating_sub(self.started.elapsed()))
+    /// Checks that a further call may be made, as far as tokens, money and time are concerned.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.account.reached() {
+            Some(Reached::Tokens) => Err("the budget of tokens is used up".to_owned()),
+            Some(Reached::Cost) => Err("the budget of money is used up".to_owned()),
+            None if self.deadline.is_some_and(|end| end <= Instant::now()) => {
+                Err("the time is over".to_owned())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Describes what is left in words.
     pub(super) fn left(&self, turn: usize, turns: usize) -> String {
-        let spent = self.spent.lock_any();
-        let calls = self.limits.calls.saturating_sub(spent.calls);
-        let mut text =
-            format!("turn {} of {turns}; {calls} of {} model calls left", turn + 1, self.limits.calls);
-        if let Some(limit) = self.limits.tokens {
-            let used = spent.usage.prompt_tokens.saturating_add(spent.usage.completion_tokens);
-            text.push_str(&format!("; {} of {limit} tokens left", limit.saturating_sub(used)));
+        let (limits, spent) = (&self.limits, self.account.spent());
+        let calls = limits.calls.saturating_sub(*self.calls.lock_any());
+        let mut text = format!("turn {} of {turns}; {calls} of {} model calls left", turn + 1, limits.calls);
+        if let Some(limit) = limits.spending.tokens {
+            let left = limit.saturating_sub(spent.usage.total_tokens());
+            text.push_str(&format!("; {left} of {limit} tokens left"));
         }
-        if let (Some(limit), Some(cost)) = (self.limits.cost_usd, spent.usage.cost_usd) {
-            text.push_str(&format!("; ${:.4} of ${limit:.4} left", (limit - cost).max(0.0)));
+        if let Some(limit) = limits.spending.cost_usd {
+            text.push_str(&format!("; ${:.4} of ${limit:.4} left", (limit - spent.known_usd).max(0.0)));
         }
-        if let Some(left) = self.time_left() {
+        if let Some(end) = self.deadline {
+            let left = end.saturating_duration_since(Instant::now());
             text.push_str(&format!("; {} seconds left", left.as_secs()));
         }
         text

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspy_core::lm::{BoxFuture, Lm};
+use dspy_core::lm::{BoxFuture, Lm, with_layer};
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape, current_lm};
 use dspy_core::signature::shape::Depth as DepthOf;
@@ -23,6 +23,7 @@ use super::code_act::check_tools;
 use super::program_of_thought::set_all;
 use super::repl::{self, CODE, HISTORY, REASONING, Repl, STATE, SUBMIT, Submitted, Transcript, turn_fields};
 use super::{Interpreter, check_fields, described};
+use crate::account::Allowance;
 use crate::visit::visits_fields;
 
 const VARIABLES: &str = "variables";
@@ -43,8 +44,8 @@ const PREVIEW: usize = 1_000;
 /// - the tools,
 /// - `submit` with the outputs by name, which are checked against the signature like a reply and end the run.
 ///
-/// All queries at all depths share one budget of calls, tokens, money and time, which the model sees in every turn. If turns
-/// or budget are used up first, the predictor `extract` reads the outputs from the turns.
+/// All depths share one budget of calls, tokens, money and time, which the model sees in every turn. If turns or budget
+/// are used up first, the predictor `extract` reads the outputs from the turns.
 ///
 /// ```
 /// # use dspy_core as dspy;
@@ -101,7 +102,7 @@ impl<S: Signature> Rlm<S> {
             turns: 20,
             output_bytes: 10_000,
             depth: 0,
-            limits: Limits { calls: 50, tokens: None, cost_usd: None, time: None },
+            limits: Limits { calls: 50, spending: Allowance::default(), time: None },
         };
         let (generate_action, extract) = (core.action(spec), Predictor::new(extract_spec(spec)));
         Ok(Rlm { generate_action, extract, core, signature: std::marker::PhantomData })
@@ -116,31 +117,34 @@ impl<S> Rlm<S> {
         self
     }
 
-    /// Sets the maximum number of queries of the code, at all depths together. Replies from a cache count as well.
-    /// Default: 50.
+    /// Sets the maximum number of model calls that the code makes, at all depths together: its queries, and the turns of
+    /// `rlm_query`. Replies from a cache count as well. Default: 50.
     #[must_use]
     pub fn max_calls(mut self, calls: u64) -> Self {
         self.core.limits.calls = calls;
         self
     }
 
-    /// Sets the number of tokens of all queries after which none is made. Those in flight may exceed it. Default: none.
+    /// Sets the number of tokens of all calls of the run after which no turn and no query begins. Those in flight may exceed
+    /// it, and `extract` does. Programs inside the tools count and are bound, too. Default: none.
     #[must_use]
     pub fn max_tokens(mut self, tokens: u64) -> Self {
-        self.core.limits.tokens = Some(tokens);
+        self.core.limits.spending.tokens = Some(tokens);
         self
     }
 
-    /// Sets the cost of all queries in US dollars after which none is made. Those in flight may exceed it; queries at
-    /// unknown prices do not count. Default: none.
+    /// Sets the cost of all calls of the run in US dollars after which no turn and no query begins. Those in flight may
+    /// exceed it, and `extract` does; calls at unknown prices do not count. Programs inside the tools count and are bound,
+    /// too. Default: none.
     #[must_use]
     pub fn max_cost(mut self, cost_usd: f64) -> Self {
-        self.core.limits.cost_usd = Some(cost_usd);
+        self.core.limits.spending.cost_usd = Some(cost_usd);
         self
     }
 
-    /// Sets the time after which no turn and no query begins. The model sees the seconds that are left, so that prompts
-    /// differ from run to run and are found in no cache. Default: none.
+    /// Sets the time after which the turns end; the call or the code in flight is stopped, and `extract` reads the outputs.
+    /// The model sees the seconds that are left, so that prompts differ from run to run and are found in no cache.
+    /// Default: none.
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {
         self.core.limits.time = Some(time);
@@ -220,13 +224,13 @@ impl Core {
         submit: Tool,
         submitted: Submitted,
         queries: Arc<Queries>,
-        lm: Option<Lm>,
+        is_part: bool,
     ) -> BoxFuture<'a, Result<Transcript>> {
         Box::pin(async move {
             let mut tools: Vec<Tool> = self.tools.to_vec();
             tools.extend(queries.tools());
             if self.depth > 0 {
-                tools.push(self.recursion(queries.clone(), lm));
+                tools.push(self.recursion(queries.clone(), step.lm().cloned()));
             }
             tools.push(submit);
             let mut session = self.interpreter.open(tools).await?;
@@ -234,10 +238,13 @@ impl Core {
             let inputs = Values::from_iter([(VARIABLES.to_owned(), Value::String(previews(variables)))]);
             let (turns, output_bytes) = (self.turns, self.output_bytes);
             let budget = queries.budget.clone();
-            let repl = Repl { step, session, submitted, variables, inputs, turns, output_bytes };
+            let (guard, deadline) = (budget.account.guard(), budget.deadline);
+            let repl =
+                Repl { step, session, submitted, variables, inputs, turns, output_bytes, guard, deadline };
             repl.run(|turn| {
-                let over = budget.time_left().is_some_and(|left| left.is_zero());
-                (!over).then(|| vec![(BUDGET, budget.left(turn, turns).into())])
+                // A turn of a part is a call that the code makes.
+                let may = if is_part { budget.take(1) } else { budget.check() };
+                may.ok().map(|()| vec![(BUDGET, budget.left(turn, turns).into())])
             })
             .await
         })
@@ -262,14 +269,14 @@ impl Core {
                 let context = FieldSpec::new(Role::Input, "context", "What the task is about.", json!({}));
                 let spec = SignatureSpec::new("Part", task, [context, answer]);
                 let mut step = core.action(&spec);
-                step.set_lm(lm.clone());
+                step.set_lm(lm);
                 let variables = Values::from_iter([("context".to_owned(), arguments["context"].clone())]);
                 let submitted = Submitted::default();
                 let submit = submitted.tool(&spec, Ok);
-                let transcript = core.run(&step, &variables, submit, submitted, queries, lm).await?;
+                let transcript = core.run(&step, &variables, submit, submitted, queries, true).await?;
                 match transcript.outputs {
                     Some(mut outputs) => Ok(outputs.shift_remove("answer").unwrap_or_default()),
-                    None => Err("the part was not answered within its turns".into()),
+                    None => Err("the part was not answered within its turns and the budget".into()),
                 }
             }
         })
@@ -322,12 +329,13 @@ impl<S: Signature> Module for Rlm<S> {
         let lm = self.generate_action.lm().cloned();
         let asked =
             self.core.default.clone().or_else(|| lm.clone()).or_else(current_lm).ok_or(Error::NoLm)?;
-        let budget = Arc::new(Budget::new(self.core.limits));
+        let budget = Budget::new(self.core.limits);
+        let counter = budget.account.counter();
         let queries = Queries::new(asked, self.core.named.clone(), budget);
         let submitted = Submitted::default();
         let submit = submitted.tool(S::spec(), |values| Ok(Predict::<S>::accept(values)?.to_values()?));
-        let transcript =
-            self.core.run(&self.generate_action, &variables, submit, submitted, queries, lm).await?;
+        let turns = self.core.run(&self.generate_action, &variables, submit, submitted, queries, false);
+        let transcript = with_layer(counter, turns).await?;
         let turns = serde_json::to_value(&transcript.turns).map_err(Error::other)?;
         let prediction = match transcript.outputs {
             Some(outputs) => Predict::<S>::accept(outputs)?,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use dspy_base::locks::MutexExt as _;
 use dspy_core::error::BoxError;
-use dspy_core::lm::{Lm, Message, Request};
+use dspy_core::lm::{Lm, LmError, LmErrorKind, Message, Request};
 use dspy_core::tools::{Tool, ToolSpec};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -118,12 +118,14 @@ impl Queries {
         Ok(prompts.iter().map(|prompt| known.get(&key(prompt)).cloned().unwrap_or_default()).collect())
     }
 
-    async fn one(&self, lm: &Lm, prompt: &str) -> Result<String, dspy_core::lm::LmError> {
-        let asked = lm.complete(Request::new(vec![Message::user(prompt)])).await;
+    async fn one(&self, lm: &Lm, prompt: &str) -> Result<String, LmError> {
+        // Others of the batch may have used up what was left.
+        let checked = self.budget.check().map_err(|why| LmError::new(LmErrorKind::Budget, lm.id(), why));
+        let asked = match checked {
+            Ok(()) => lm.complete(Request::new(vec![Message::user(prompt)])).await,
+            Err(error) => Err(error),
+        };
         let response = asked.inspect_err(|_| self.budget.give_back())?;
-        // A reply from a cache or a journal counts as well: the model sees what is left, so that a run that is repeated
-        // from them has the same prompts.
-        self.budget.add(response.usage);
         if let Some(refusal) = response.refusal(lm.id()) {
             return Err(refusal);
         }
