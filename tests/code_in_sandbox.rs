@@ -232,12 +232,12 @@ async fn limits_bound_the_queries_of_code_in_the_sandbox() {
     }));
     for (program, most) in [
         (Rlm::<Count>::new([], python.clone()).unwrap().max_tokens(950), 11),
-        (Rlm::<Count>::new([], python.clone()).unwrap().max_calls(8).max_turns(1), 10),
+        (Rlm::<Count>::new([], python.clone()).unwrap().max_calls(8).max_turns(3), 12),
     ] {
         let mut program = program.max_depth(1);
         program.set_lm(lm.clone());
         assert_eq!(program.call("x").await.unwrap().complaints, 7);
         let made = calls.swap(0, Ordering::SeqCst);
-        assert!(made > most - 2 && made <= most, "{made} of {most}");
+        assert!(made + 1 >= most && made <= most, "{made} of {most}");
     }
 }

@@ -519,17 +519,14 @@ fn endless(code: String) -> (Lm, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let lm = Lm::custom(ScriptedLm::from_fn(move |request: &Request| {
         counted.fetch_add(1, Ordering::SeqCst);
         let system = request.messages[0].text().into_owned();
-        let text = if !system.contains("`code`") {
-            let is_last = system.contains("`repl_history`");
-            counted_inside.fetch_add(usize::from(!is_last), Ordering::SeqCst);
-            if is_last {
-                "[[ ## reasoning ## ]]\nSo.\n\n[[ ## number ## ]]\n7".to_owned()
-            } else {
-                "A".to_owned()
-            }
-        } else {
+        let text = if system.contains("`code`") {
             counted_inside.fetch_add(usize::from(!system.contains("Find the magic")), Ordering::SeqCst);
             turn(&code)
+        } else if system.contains("`repl_history`") {
+            "[[ ## reasoning ## ]]\nSo.\n\n[[ ## number ## ]]\n7".to_owned()
+        } else {
+            counted_inside.fetch_add(1, Ordering::SeqCst);
+            "A".to_owned()
         };
         let usage = Usage::tokens(90, 10).at_cost(0.01);
         Response::text(text).with_usage(usage)
@@ -571,9 +568,10 @@ async fn limits_of_tokens_and_money_bound_the_whole_run() {
                 let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap();
                 rlm = rlm.max_calls(10_000).max_depth(2).max_turns(50);
                 // A little less than so many calls.
-                rlm = match tokens {
-                    true => rlm.max_tokens(calls * 100 - 50),
-                    false => rlm.max_cost(calls as f64 * 0.01 - 0.005),
+                rlm = if tokens {
+                    rlm.max_tokens(calls * 100 - 50)
+                } else {
+                    rlm.max_cost(calls as f64 * 0.01 - 0.005)
                 };
                 rlm.set_lm(lm);
                 let output = rlm.call("x").await.unwrap();
