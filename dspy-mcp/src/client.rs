@@ -221,6 +221,13 @@ impl McpClient {
             _ => return Err(McpError::Settings { message: "the arguments of a tool are an object".into() }),
         };
         let result = self.source.call(tool, arguments, self.call_timeout).await?;
+        if let Some(output) = self.source.output(tool) {
+            outcome::check(&result, &output, self.most).map_err(|message| McpError::Protocol {
+                server: self.source.name.clone(),
+                doing: format!("calling `{tool}`"),
+                message,
+            })?;
+        }
         outcome::read(tool, result, self.most)
     }
 

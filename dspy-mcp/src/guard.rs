@@ -1,13 +1,16 @@
 //! Limits on the messages of a server.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rmcp::RoleClient;
-use rmcp::model::{JsonRpcMessage, ServerNotification};
+use rmcp::model::{JsonRpcMessage, ServerNotification, ServerResult};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::sync::Notify;
+
+use crate::outcome::with_known_content;
 
 /// The largest number of messages in a row that answer no request: notifications, requests and lines that are not messages.
 pub(crate) const MOST_UNASKED: usize = 10_000;
@@ -19,11 +22,15 @@ pub(crate) enum Fault {
     Limit(String),
     /// The server ended.
     Ended(String),
+    /// A message cannot be read, nor which request it answers.
+    Broken(String),
 }
 
 /// The state of a connection that its transport and its session share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watch {
+    /// The data of errors that stand for answers which cannot be read. No server knows it.
+    mark: String,
     fault: OnceLock<Fault>,
     ended: Notify,
     /// Requests without an answer.
@@ -34,6 +41,22 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    pub(crate) fn new() -> Arc<Self> {
+        let random = || RandomState::new().hash_one(0);
+        Arc::new(Watch {
+            mark: format!("unreadable {:016x}{:016x}", random(), random()),
+            fault: OnceLock::new(),
+            ended: Notify::new(),
+            open: AtomicUsize::new(0),
+            unasked: AtomicUsize::new(0),
+            changed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
     /// Records the reason of the end; the first one counts.
     pub(crate) fn end(&self, fault: Fault) {
         self.fault.get_or_init(|| fault);
@@ -120,7 +143,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Guarded<T> {
         loop {
             let message = self.inner.receive().await?;
             if self.watch.admit(&message)? {
-                return Some(message);
+                return Some(readable(message));
             }
         }
     }
@@ -128,4 +151,15 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Guarded<T> {
     async fn close(&mut self) -> Result<(), Self::Error> {
         self.inner.close().await
     }
+}
+
+/// Returns a result of a tool with content of an unknown kind as one that has it as text.
+fn readable(mut message: RxJsonRpcMessage<RoleClient>) -> RxJsonRpcMessage<RoleClient> {
+    if let JsonRpcMessage::Response(response) = &mut message
+        && let ServerResult::CustomResult(result) = &response.result
+        && let Some(known) = with_known_content(&result.0)
+    {
+        response.result = ServerResult::CallToolResult(known);
+    }
+    message
 }

@@ -26,6 +26,7 @@ mod guard;
 mod http;
 #[cfg(feature = "http-server")]
 mod http_server;
+mod line;
 mod listing;
 mod outcome;
 mod process;

@@ -1,6 +1,7 @@
 //! The tools that a server lists.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use dspy_core::decode::Plan;
 use dspy_core::tools::ToolSpec;
@@ -20,13 +21,24 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     /// The description and the schema of the parameters, or the reason why the tool cannot be used.
     checked: Result<(String, Value), String>,
+    /// The reading of its structured results, if it has a schema of them that can be used.
+    pub(crate) output: Option<Arc<Plan>>,
 }
 
 impl Listed {
     /// Reads an item of a list of tools.
     pub(crate) fn read(item: &Value, limits: &Limits) -> Self {
         let name = item.get("name").and_then(Value::as_str).unwrap_or_default();
-        Listed { name: shorten(name, 256).to_owned(), checked: check(name, item, limits) }
+        let output =
+            item.get("outputSchema").filter(|schema| schema.to_string().len() <= limits.max_tool_bytes);
+        let output = output.and_then(|schema| {
+            let mut schema = schema.clone();
+            convert_tuples(&mut schema);
+            open(&mut schema);
+            Plan::new(&schema).ok()
+        });
+        let (name, checked) = (shorten(name, 256).to_owned(), check(name, item, limits));
+        Listed { name, checked, output: output.map(Arc::new) }
     }
 
     /// Returns the specification for models, with the name in a form that they accept.
@@ -92,6 +104,26 @@ fn convert_tuples(schema: &mut Value) {
             members.values_mut().for_each(convert_tuples);
         }
         _ => {}
+    }
+}
+
+/// Says of each object that it may have further members, which is so where a schema says nothing.
+fn open(schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    if members.contains_key("properties") && !members.contains_key("additionalProperties") {
+        members.insert("additionalProperties".into(), true.into());
+    }
+    for (name, member) in members {
+        match (name.as_str(), member) {
+            ("properties" | "$defs" | "definitions", Value::Object(named)) => {
+                named.values_mut().for_each(open);
+            }
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(items)) => {
+                items.iter_mut().for_each(open);
+            }
+            ("items" | "additionalProperties", schema) => open(schema),
+            _ => {}
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Results of tools as values, and values as results.
 
+use dspy_core::decode::Plan;
 use dspy_core::lm::{MediaKind, Part};
 use dspy_core::tools::ToolValue;
 use dspy_core::types::{Audio, File, Image, MediaError};
 use rmcp::model::{CallToolResult, ContentBlock, Resource, ResourceContents};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use crate::McpError;
@@ -72,6 +73,44 @@ pub(crate) fn read(tool: &str, result: CallToolResult, most: Most) -> Result<Too
     let mut media = pieces(&media, &mut left);
     clip_all(&mut media, most.text);
     ToolValue::new(&Both { result: value, media }).map_err(unwritable)
+}
+
+/// Checks that structured content is as the tool has declared it.
+pub(crate) fn check(result: &CallToolResult, output: &Plan, most: Most) -> Result<(), String> {
+    let value = match &result.structured_content {
+        _ if result.is_error == Some(true) => return Ok(()),
+        Some(value) => value,
+        None => {
+            return Err("its result has no structured content, which its output schema declares".to_owned());
+        }
+    };
+    let problem = match output.coerce(value.clone()) {
+        Ok(read) if read.report.repairs.is_empty() => return Ok(()),
+        Ok(read) => {
+            let paths = read.report.repairs.iter().map(|repair| format!("`{}`", repair.path));
+            format!("wrong values at {}", paths.collect::<Vec<_>>().join(", "))
+        }
+        Err(error) => error.to_string(),
+    };
+    let problem = shorten(&problem, 1_000);
+    Err(format!(
+        "its structured content is not as its output schema declares: {problem}; it is {}",
+        clip(&value.to_string(), most.text)
+    ))
+}
+
+/// Returns a result in which blocks of unknown types, or without what their type needs, are text: their JSON. Returns `None`
+/// for what is no result of a tool.
+pub(crate) fn with_known_content(result: &Value) -> Option<CallToolResult> {
+    let mut result = result.clone();
+    for block in result.get_mut("content")?.as_array_mut()? {
+        if ContentBlock::deserialize(&*block).is_err() {
+            let kind = block.get("type").and_then(Value::as_str).unwrap_or("none");
+            let text = format!("[content of the unknown type `{}`] {block}", shorten(kind, 100));
+            *block = serde_json::json!({"type": "text", "text": text});
+        }
+    }
+    CallToolResult::deserialize(result).ok()
 }
 
 /// Returns the blocks in their order. Blocks of text are on lines of their own, and neighbours are one piece.
@@ -306,6 +345,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::listing::Listed;
+    use crate::session::Limits;
 
     const MOST: Most = Most { text: 100, media: 10 };
 
@@ -407,5 +448,56 @@ mod tests {
         assert!(text.contains("bytes left out"), "{text}");
         let large = CallToolResult::structured(json!({"a": "x".repeat(1000)}));
         assert!(read("t", large, MOST).unwrap().text().len() < 150);
+    }
+
+    #[test]
+    fn structured_content_is_checked_against_its_schema() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "n": {"type": "integer"}, "name": {"type": "string"}, "kind": {"enum": ["a", "b"]},
+                "items": {"type": "array", "items": {"type": "number"}},
+            },
+            "required": ["n"],
+        });
+        let item = json!({"name": "t", "outputSchema": schema});
+        let output = Listed::read(&item, &Limits::default()).output.unwrap();
+        let most = Most { text: 100, media: 0 };
+        let checked = |value: Value| {
+            let mut result = CallToolResult::default();
+            result.structured_content = Some(value);
+            check(&result, &output, most)
+        };
+        for fine in [
+            json!({"n": 1}),
+            json!({"n": 1, "name": "x", "kind": "b", "items": [1, 2.5]}),
+            json!({"n": 1, "more": {"of": "it"}}),
+        ] {
+            checked(fine.clone()).unwrap_or_else(|error| panic!("{fine}: {error}"));
+        }
+        for (wrong, at) in [
+            (json!({}), "n"),
+            (json!({"n": "1"}), "n"),
+            (json!({"n": "one"}), "n"),
+            (json!({"n": 1.5}), "n"),
+            (json!({"n": null}), "n"),
+            (json!({"n": 1, "name": 5}), "name"),
+            (json!({"n": 1, "kind": "c"}), "kind"),
+            (json!({"n": 1, "kind": "A"}), "kind"),
+            (json!({"n": 1, "items": 5}), "items"),
+            (json!({"n": 1, "items": [1, "x"]}), "items"),
+            (json!([1]), ""),
+            (json!("n: 1"), ""),
+        ] {
+            let error = checked(wrong.clone()).expect_err(&wrong.to_string());
+            assert!(
+                error.contains(at) && error.contains("as its output schema declares"),
+                "{wrong}: {error}"
+            );
+        }
+        assert!(check(&CallToolResult::default(), &output, most).is_err());
+        let mut failed = CallToolResult::default();
+        failed.is_error = Some(true);
+        assert!(check(&failed, &output, most).is_ok(), "an error has no structured content");
     }
 }

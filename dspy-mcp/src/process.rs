@@ -1,12 +1,13 @@
 //! Servers that are processes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
 use rmcp::RoleClient;
-use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::service::TxJsonRpcMessage;
 use rmcp::transport::Transport;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -14,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::guard::{Fault, Watch};
+use crate::line::{Received, Written, read};
 
 /// The time for a process to end after its input has been closed.
 const TO_END: Duration = Duration::from_secs(2);
@@ -30,6 +32,8 @@ pub(crate) struct Process {
     input: Arc<Mutex<Option<ChildStdin>>>,
     output: BufReader<ChildStdout>,
     line: Vec<u8>,
+    /// The messages of the last line that are not received yet.
+    batch: VecDeque<Received>,
     errors: Arc<std::sync::Mutex<Vec<u8>>>,
     watch: Arc<Watch>,
     max_line: usize,
@@ -58,7 +62,8 @@ impl Process {
         tokio::spawn(keep_errors(child.stderr.take().ok_or_else(missing)?, Arc::clone(&errors)));
         let (input, output) = (Arc::new(Mutex::new(Some(input))), BufReader::new(output));
         let child = Arc::new(tokio::sync::Mutex::new(child));
-        Ok(Process { child, input, output, line: Vec::new(), errors, watch, max_line, to_write })
+        let (line, batch) = (Vec::new(), VecDeque::new());
+        Ok(Process { child, input, output, line, batch, errors, watch, max_line, to_write })
     }
 
     /// Reads a line into `line`. Returns whether there is one; `line` is kept if the future is dropped.
@@ -157,22 +162,29 @@ impl Transport<RoleClient> for Process {
         }
     }
 
-    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+    async fn receive(&mut self) -> Option<Received> {
         loop {
+            if let Some(message) = self.batch.pop_front() {
+                return Some(message);
+            }
             if !self.read_line().await {
                 if self.watch.fault().is_none() {
                     self.ended().await;
                 }
                 return None;
             }
-            let message = serde_json::from_slice(self.line.trim_ascii());
+            let written = read(&self.line, self.watch.mark());
             let blank = self.line.trim_ascii().is_empty();
             self.line.clear();
-            match message {
-                Ok(message) => return Some(message),
+            match written {
+                Written::Messages(messages) => self.batch.extend(messages),
                 // Many servers print other lines to their output.
-                Err(_) if blank || self.watch.unasked() => {}
-                Err(_) => return None,
+                Written::Noise if blank || self.watch.unasked() => {}
+                Written::Noise => return None,
+                Written::Broken(problem) => {
+                    self.watch.end(Fault::Broken(problem));
+                    return None;
+                }
             }
         }
     }

@@ -1,17 +1,19 @@
 //! The connection to a server.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dspy_base::locks::MutexExt as _;
+use dspy_core::decode::Plan;
 #[cfg(feature = "http")]
 use dspy_core::lm::Secret;
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ClientConfig, ClientRequest,
-    Extensions, Implementation, JsonObject, ListToolsRequest, ListToolsRequestMethod, PaginatedRequestParams,
-    ServerResult,
+    ErrorData, Extensions, Implementation, JsonObject, ListToolsRequest, ListToolsRequestMethod,
+    PaginatedRequestParams, ServerResult,
 };
 use rmcp::service::{ClientInitializeError, RunningService, ServiceError, serve_client};
 use serde_json::Value;
@@ -69,6 +71,8 @@ pub(crate) struct Source {
     pub(crate) limits: Limits,
     session: Mutex<Option<Arc<Session>>>,
     listed: Mutex<Option<Arc<Vec<Listed>>>>,
+    /// The readings of structured results, of the tools that were listed last.
+    outputs: std::sync::Mutex<HashMap<String, Arc<Plan>>>,
 }
 
 /// An initialised connection.
@@ -79,7 +83,14 @@ struct Session {
 
 impl Source {
     pub(crate) fn new(name: String, way: Way, limits: Limits) -> Self {
-        Source { name, way, limits, session: Mutex::default(), listed: Mutex::default() }
+        Source {
+            name,
+            way,
+            limits,
+            session: Mutex::default(),
+            listed: Mutex::default(),
+            outputs: std::sync::Mutex::default(),
+        }
     }
 
     /// Returns the session; opens one if there is none or it has ended.
@@ -101,7 +112,7 @@ impl Source {
     }
 
     async fn connect(&self) -> Result<Session, McpError> {
-        let watch = Arc::new(Watch::default());
+        let watch = Watch::new();
         let failed = |message: String| McpError::Connect { server: self.name.clone(), message };
         let client = Implementation::new("dspy", env!("CARGO_PKG_VERSION"));
         let config = ClientConfig::new(ClientCapabilities::default(), client);
@@ -118,9 +129,14 @@ impl Source {
             }
             #[cfg(feature = "http")]
             Way::Http { url, token, headers } => {
-                let inner =
-                    crate::http::transport(url, token.as_ref(), headers, self.limits.max_message_bytes)
-                        .map_err(failed)?;
+                let inner = crate::http::transport(
+                    url,
+                    token.as_ref(),
+                    headers,
+                    self.limits.max_message_bytes,
+                    &watch,
+                )
+                .map_err(failed)?;
                 serve_client(config, Guarded { inner, watch: watch.clone() }).await
             }
         };
@@ -141,6 +157,10 @@ impl Source {
                 McpError::Limit { server, doing: "connecting".into(), what: what.clone() }
             }
             (Some(Fault::Ended(cause)), _) => McpError::Connect { server, message: self.clean(cause) },
+            (Some(Fault::Broken(problem)), _) => {
+                let doing = "connecting".into();
+                McpError::Protocol { server, doing, message: self.clean(problem) }
+            }
             (None, ClientInitializeError::TransportError { error, .. }) => {
                 McpError::Connect { server, message: self.clean(&chain(&*error.error)) }
             }
@@ -161,7 +181,11 @@ impl Source {
                 Some(listed) if !again && !changed => Ok(listed.clone()),
                 _ => {
                     *listed = None;
-                    Ok(listed.insert(Arc::new(self.list().await?)).clone())
+                    let new = self.list().await?;
+                    let outputs =
+                        new.iter().filter_map(|tool| Some((tool.name.clone(), tool.output.clone()?)));
+                    *self.outputs.lock_any() = outputs.collect();
+                    Ok(listed.insert(Arc::new(new)).clone())
                 }
             }
         };
@@ -236,6 +260,11 @@ impl Source {
         }
     }
 
+    /// Returns the reading of the structured results of a tool that was listed with a schema of them.
+    pub(crate) fn output(&self, tool: &str) -> Option<Arc<Plan>> {
+        self.outputs.lock_any().get(tool).cloned()
+    }
+
     /// Ends the session. The next operation opens another one.
     pub(crate) async fn close(&self) {
         let session = self.session.lock().await.take();
@@ -256,11 +285,17 @@ impl Source {
             return McpError::Unauthorized { server, challenge: crate::Challenge::read(&self.clean(header)) };
         }
         match (watch.fault(), error) {
+            (_, ServiceError::McpError(error)) if is_marked(error, watch) => {
+                McpError::Protocol { server, doing, message: self.clean(&error.message) }
+            }
             (_, ServiceError::McpError(error)) => {
                 McpError::Refused { server, doing, code: error.code.0, message: self.clean(&error.message) }
             }
             (Some(Fault::Limit(what)), _) => McpError::Limit { server, doing, what: what.clone() },
             (Some(Fault::Ended(cause)), _) => McpError::Closed { server, doing, cause: self.clean(cause) },
+            (Some(Fault::Broken(problem)), _) => {
+                McpError::Protocol { server, doing, message: self.clean(problem) }
+            }
             (None, ServiceError::TransportSend(error)) => self.not_sent(server, doing, &*error.error),
             (None, ServiceError::TransportClosed) => {
                 let cause = match self.way {
@@ -321,6 +356,11 @@ impl Source {
         let text = dspy_core::lm::internal::hide_live(&text);
         shorten(&text, LONGEST).to_owned()
     }
+}
+
+/// Returns whether an error stands for an answer that cannot be read.
+fn is_marked(error: &ErrorData, watch: &Watch) -> bool {
+    error.data.as_ref().and_then(Value::as_str) == Some(watch.mark())
 }
 
 /// Waits for an answer, or the end of the session.

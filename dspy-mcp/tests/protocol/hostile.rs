@@ -91,6 +91,52 @@ pub(super) fn serve(role: &str) {
             raw(|request| answer(request, json!({"tools": [tool("t")], "nextCursor": "again"})), fine);
         }
         "many tools" => raw(listed((0..600).map(|n| tool(&format!("t{n}"))).collect()), fine),
+        "answers beyond JSON" => raw(one, |request| {
+            let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+            let values: [&[u8]; 5] = [deep.as_bytes(), br#""\ud800""#, b"\"\xff\"", b"1e999", b"[1,"];
+            let at = request["params"]["arguments"]["n"].as_u64().unwrap() as usize;
+            let id = request["id"].to_string();
+            let line = match values.get(at) {
+                Some(value) => {
+                    [b"{\"jsonrpc\":\"2.0\",\"id\":", id.as_bytes(), b",\"result\":", value, b"}\n"].concat()
+                }
+                // Before its id, it breaks off.
+                None => b"{\"jsonrpc\":\"2.0\",\"result\":{\"content\":[\n".to_vec(),
+            };
+            let mut output = std::io::stdout().lock();
+            std::io::Write::write_all(&mut output, &line).unwrap();
+            std::io::Write::flush(&mut output).unwrap();
+        }),
+        "answers with result and error" => raw(one, |request| {
+            let error = json!({"code": 1, "message": "no"});
+            say(&json!({"jsonrpc": "2.0", "id": request["id"], "result": {"content": []}, "error": error}));
+        }),
+        "answers in a batch" => raw(one, |request| {
+            let result = json!({"content": [{"type": "text", "text": "fine"}]});
+            let note = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}});
+            say(&json!([note, {"jsonrpc": "2.0", "id": request["id"], "result": result}]));
+        }),
+        "returns unknown content" => raw(one, |request| {
+            let content = json!([
+                {"type": "text", "text": "useful"},
+                {"type": "hologram", "data": [1, 2]},
+                {"data": "no type"},
+                {"type": "text"},
+                {"type": "text", "text": "too"},
+            ]);
+            answer(request, json!({"content": content}));
+        }),
+        "breaks its output schema" => raw(
+            listed(json!([{
+                "name": "t", "inputSchema": {"type": "object", "properties": {"n": {}}},
+                "outputSchema": {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]},
+            }])),
+            |request| {
+                let content = json!([{"type": "text", "text": "see"}]);
+                let structured = request["params"]["arguments"]["n"].clone();
+                answer(request, json!({"content": content, "structuredContent": structured}));
+            },
+        ),
         "changes its tools" => raw(one, move |request| {
             say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
             fine(request);
@@ -223,6 +269,58 @@ async fn answers_of_the_wrong_shape() {
         let error = call_fails(role, Duration::from_secs(2)).await;
         assert!(matches!(error, McpError::Protocol { .. } | McpError::Timeout { .. }), "{role}: {error}");
     }
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_read_are_errors_at_once() {
+    let (server, calls) = server("answers beyond JSON");
+    let server = server.call_timeout(Duration::from_mins(5));
+    let reasons = ["recursion limit", "hex escape", "unicode", "out of range", "expected", "EOF"];
+    let started = Instant::now();
+    for (at, why) in reasons.into_iter().enumerate() {
+        let error = server.call("t", json!({ "n": at })).await.unwrap_err();
+        let McpError::Protocol { message, .. } = &error else { panic!("{at}: {error}") };
+        assert!(message.contains("cannot be read") && message.contains(why), "{at}: {message}");
+        assert!(message.len() < 600, "{message}");
+        // The session goes on, unless it is unknown which request was answered.
+        assert_eq!((calls.starts(), calls.count()), (1, at + 1));
+    }
+    server.call("t", json!({"n": 0})).await.unwrap_err();
+    assert_eq!((calls.starts(), calls.count()), (2, reasons.len() + 1));
+    let (server, _calls) = self::server("answers with result and error");
+    let error = server.call_timeout(Duration::from_mins(5)).call("t", json!({})).await.unwrap_err();
+    assert!(matches!(error, McpError::Protocol { .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_batch_is_read() {
+    let (server, _calls) = server("answers in a batch");
+    for _ in 0..3 {
+        assert_eq!(server.call("t", json!({})).await.unwrap(), "fine");
+    }
+}
+
+#[tokio::test]
+async fn content_of_unknown_types_is_shown_beside_the_known() {
+    let (server, _calls) = server("returns unknown content");
+    let text = server.call("t", json!({})).await.unwrap();
+    let text = text.as_str().unwrap();
+    assert!(text.starts_with("useful\n[content of the unknown type `hologram`] {"), "{text}");
+    assert!(text.contains("no type") && text.ends_with("\ntoo"), "{text}");
+}
+
+#[tokio::test]
+async fn structured_content_that_breaks_its_schema_is_an_error_that_names_the_place() {
+    let (server, calls) = server("breaks its output schema");
+    let tools = server.tools().await.unwrap();
+    assert_eq!(tools[0].call(&json!({"n": {"sum": 5}})).await.unwrap(), json!({"sum": 5}));
+    for wrong in [json!({"sum": "5"}), json!({}), json!([5]), json!({"sum": null})] {
+        let error = server.call("t", json!({"n": wrong})).await.unwrap_err();
+        let McpError::Protocol { message, .. } = &error else { panic!("{error}") };
+        assert!(message.contains("output schema") && message.contains(&wrong.to_string()), "{message}");
+    }
+    assert_eq!(calls.count(), 5);
 }
 
 #[tokio::test]
