@@ -16,7 +16,7 @@ const SHOWN: usize = 200;
 /// A message of a server.
 pub(crate) type Received = RxJsonRpcMessage<RoleClient>;
 
-/// What a server wrote.
+/// The kind of a text that a server wrote.
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Messages: one, or those of a batch.
@@ -47,14 +47,14 @@ fn one(text: &[u8], mark: &str) -> Written {
     let problem = || {
         let why = match serde_json::from_slice::<Value>(text) {
             Err(error) => error.to_string(),
-            Ok(_) if head.has_result && head.has_error => "it has a result and an error".to_owned(),
+            Ok(_) if head.answers > 1 => "it has a result and an error".to_owned(),
             Ok(_) => "it is not an answer of JSON-RPC 2.0".to_owned(),
         };
         let shown = String::from_utf8_lossy(&text[..text.len().min(SHOWN)]);
         let more = if text.len() > SHOWN { " …" } else { "" };
         format!("its answer cannot be read: {why}: {shown}{more}")
     };
-    let answers = head.has_result || head.has_error || whole.is_err();
+    let answers = head.answers > 0 || whole.is_err();
     match &head.id {
         _ if head.has_method => Written::Noise,
         Some(id) if answers => Written::Messages(vec![unreadable(id.clone(), problem(), mark)]),
@@ -91,8 +91,8 @@ struct Head {
     id: Option<RequestId>,
     is_message: bool,
     has_method: bool,
-    has_result: bool,
-    has_error: bool,
+    /// The number of members `result` and `error`.
+    answers: usize,
 }
 
 impl<'de> Visitor<'de> for &mut Head {
@@ -112,8 +112,7 @@ impl<'de> Visitor<'de> for &mut Head {
                 }
                 "jsonrpc" => self.is_message = true,
                 "method" => self.has_method = true,
-                "result" => self.has_result = true,
-                "error" => self.has_error = true,
+                "result" | "error" => self.answers += 1,
                 _ => {}
             }
             members.next_value::<IgnoredAny>()?;

@@ -35,6 +35,7 @@ enum Body {
     Json(Value),
     Events(Vec<Value>),
     Bytes(&'static str, usize),
+    Raw(&'static str, String),
 }
 
 /// A server on localhost, and the requests that it has heard.
@@ -107,6 +108,7 @@ async fn serve(
                 ("text/event-stream", messages.iter().map(|message| format!("data: {message}\n\n")).collect())
             }
             Body::Bytes(text, times) => ("application/json", text.repeat(times)),
+            Body::Raw(kind, text) => (kind, text),
         };
         let mut head =
             format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n", body.len());
@@ -318,4 +320,64 @@ async fn servers_that_cannot_be_reached_and_settings_that_contradict() {
     assert!(error.to_string().contains("the header `a b` is malformed"), "{error}");
     let process = McpClient::stdio(std::process::Command::new("server")).bearer("token");
     assert!(matches!(process.tools().await, Err(McpError::Settings { .. })));
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_read_are_errors_at_once() {
+    let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+    let values = [deep, r#""\ud800""#.to_owned(), "1e999".to_owned(), "[1,".to_owned()];
+    let started = Instant::now();
+    for events in [true, false] {
+        for (at, value) in values.iter().enumerate() {
+            let value = value.clone();
+            let server = Server::start(move |request, before| {
+                if !request.asks("tools/call") {
+                    return usual(request, before);
+                }
+                let id = &request.message["id"];
+                let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{value}}}"#);
+                Some((
+                    200,
+                    vec![],
+                    if events {
+                        Body::Raw("text/event-stream", format!("data: {message}\n\n"))
+                    } else {
+                        Body::Raw("application/json", message)
+                    },
+                ))
+            })
+            .await;
+            let client = server.client().call_timeout(Duration::from_mins(5));
+            let error = client.call("t", json!({})).await.unwrap_err();
+            assert!(matches!(error, McpError::Protocol { .. }), "{at}, events {events}: {error}");
+            assert_eq!(server.calls(), 1);
+        }
+    }
+    assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn content_of_unknown_types_is_shown_and_structured_content_is_checked() {
+    let server = Server::start(|request, before| match request.message["method"].as_str() {
+        Some("tools/list") => {
+            let schema = json!({"type": "object", "properties": {"sum": {"type": "integer"}}});
+            let mut tool = tool("sum");
+            tool["outputSchema"] = schema;
+            Some((200, vec![], ok(request, &json!({"tools": [tool, super::common::tool("see")]}))))
+        }
+        Some("tools/call") if request.message["params"]["name"] == "sum" => {
+            Some((200, vec![], ok(request, &json!({"content": [], "structuredContent": {"sum": "many"}}))))
+        }
+        Some("tools/call") => {
+            let content = json!([{"type": "hologram", "of": 1}, {"type": "text", "text": "useful"}]);
+            Some((200, vec![], ok(request, &json!({ "content": content }))))
+        }
+        _ => usual(request, before),
+    })
+    .await;
+    let tools = server.client().tools().await.unwrap();
+    let error = tools[0].call(&json!({})).await.unwrap_err().to_string();
+    assert!(error.contains("output schema") && error.contains("many"), "{error}");
+    let text = tools[1].call(&json!({})).await.unwrap().to_string();
+    assert!(text.contains("hologram") && text.contains("useful"), "{text}");
 }

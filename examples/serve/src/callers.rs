@@ -1,23 +1,26 @@
-//! Limits for each caller: requests in flight, and a budget of model calls.
+//! The limits of the service, and those of each caller: requests in flight, and a budget of model calls.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dspy::lm::{Budget, BudgetScope};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The limits of each caller.
+/// The limits of the service.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The maximum number of requests in flight.
+    /// The maximum number of requests in flight of each caller.
     pub in_flight: usize,
-    /// The number of model calls in the life of the service.
+    /// The number of model calls of each caller in the life of the service.
     pub calls: u64,
+    /// The time after a stop in which requests in flight are answered.
+    pub to_end: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { in_flight: 8, calls: 1_000 }
+        Limits { in_flight: 8, calls: 1_000, to_end: Duration::from_secs(10) }
     }
 }
 
@@ -44,9 +47,13 @@ impl Callers {
         Callers { limits, known: Mutex::default() }
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Lets a caller in, unless it has too many requests in flight.
     pub(crate) fn enter(&self, name: &str) -> Option<Pass> {
-        let Limits { in_flight, calls } = self.limits;
+        let Limits { in_flight, calls, .. } = self.limits;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.entry(name.to_owned()).or_insert_with(|| Known {
             in_flight: Arc::new(Semaphore::new(in_flight)),

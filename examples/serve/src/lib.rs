@@ -1,28 +1,28 @@
-//! The parts of the service: the routes, and the limits of each caller.
+//! The parts of the service: the routes, what requests must have, and the limits of each caller.
 
 mod callers;
+mod requests;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use dspy::lm::{Completion, Request, ScriptedLm};
 use dspy::observe::Metrics;
 use dspy::prelude::*;
 use dspy::program::EventKind;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 pub use callers::Limits;
 use callers::{Callers, Pass};
+use requests::{Caller, Failure, Given};
 
 /// Summarise the text in one sentence, and say what it is about.
 #[signature]
@@ -85,20 +85,25 @@ impl Service {
         Ok(Service(Arc::new(shared)))
     }
 
+    fn callers(&self) -> &Callers {
+        &self.0.callers
+    }
+
     /// Runs the work of a request within the budget of its caller, seen by the metrics.
     fn within<F: Future>(&self, pass: &Pass, work: F) -> impl Future<Output = F::Output> + use<F> {
         Settings::new().observe(self.0.metrics.clone()).scope(pass.budget().enter(work))
     }
 
-    /// Serves requests until `stop` completes, then answers those in flight.
+    /// Serves requests until `stop` completes, then answers those in flight, for at most [`Limits::to_end`].
     ///
     /// # Errors
-    /// If the listener fails.
+    /// If the listener fails, and if requests in flight were not answered in that time.
     pub async fn serve(
         self,
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
+        let to_end = self.0.callers.limits().to_end;
         let routes = Router::new()
             .route("/summary", post(summary))
             .route("/summary/stream", post(summary_stream))
@@ -106,53 +111,33 @@ impl Service {
             .route("/health", get(|| async { "ok" }))
             .route("/metrics", get(metrics))
             .with_state(self);
-        axum::serve(listener, routes).with_graceful_shutdown(stop).await
-    }
-}
-
-/// The caller of a request, within its limits. The pass is returned when the response is sent or dropped.
-struct Caller(Pass);
-
-impl FromRequestParts<Service> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Failure> {
-        let name = parts.headers.get("x-caller").and_then(|name| name.to_str().ok());
-        let name =
-            name.ok_or_else(|| Failure(StatusCode::UNAUTHORIZED, "the header x-caller is missing".into()))?;
-        let pass = service.0.callers.enter(name);
-        pass.map(Caller)
-            .ok_or_else(|| Failure(StatusCode::TOO_MANY_REQUESTS, "too many requests in flight".into()))
-    }
-}
-
-/// An error as a response: a status, and JSON with its message.
-struct Failure(StatusCode, String);
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-impl From<dspy::Error> for Failure {
-    fn from(error: dspy::Error) -> Self {
-        let status = match &error {
-            error if error.as_lm().is_some_and(|error| error.kind == dspy::lm::LmErrorKind::Budget) => {
-                StatusCode::PAYMENT_REQUIRED
-            }
-            error if error.is_outage() => StatusCode::SERVICE_UNAVAILABLE,
-            error if error.as_parse().is_some() => StatusCode::BAD_GATEWAY,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        let (stopping, stopped) = oneshot::channel();
+        let stop = async move {
+            stop.await;
+            let _ = stopping.send(());
         };
-        Failure(status, error.to_string())
+        let served = axum::serve(listener, routes).with_graceful_shutdown(stop);
+        let late = async {
+            // If the sender is dropped, the server has ended.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(to_end).await;
+        };
+        tokio::select! {
+            result = served => result,
+            () = late => Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                format!("not all requests were answered within {to_end:?} of the stop"),
+            )),
+        }
     }
 }
 
 async fn summary(
     State(service): State<Service>,
     Caller(pass): Caller,
-    Json(input): Json<SummariseInput>,
+    Given(input): Given<Summarise>,
 ) -> Result<Json<Value>, Failure> {
     // If the client leaves, this future is dropped, and with it the call of the model.
     let answer = service.within(&pass, service.0.summarise.call(input)).await?;
@@ -162,30 +147,30 @@ async fn summary(
 async fn summary_stream(
     State(service): State<Service>,
     Caller(pass): Caller,
-    Json(input): Json<SummariseInput>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Given(input): Given<Summarise>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     let partials = service.0.summarise.stream(input);
-    let events = stream::unfold(Some((partials, pass, service)), |state| async move {
+    events(stream::unfold(Some((partials, pass, service)), |state| async move {
         let (mut partials, pass, service) = state?;
         let next = service.within(&pass, async { partials.next().await.map(|partial| json!(partial)) }).await;
         Some(match next {
-            Some(partial) => (event("partial", &partial), Some((partials, pass, service))),
-            None => match service.within(&pass, partials.finish()).await {
-                Ok(answer) => (event("output", &json!(answer.output())), None),
-                Err(error) => (event("error", &json!(error.to_string())), None),
-            },
+            Some(partial) => (Ok(("partial", partial)), Some((partials, pass, service))),
+            None => {
+                let answer = service.within(&pass, partials.finish()).await;
+                (answer.map(|answer| ("output", json!(answer.output()))), None)
+            }
         })
-    });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    }))
+    .await
 }
 
 async fn weather_events(
     State(service): State<Service>,
     Caller(pass): Caller,
-    Json(input): Json<WeatherInput>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Given(input): Given<Weather>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     // The stream owns the agent: it may outlive this function.
-    let (sender, receiver) = tokio::sync::mpsc::channel(16);
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
     let running_service = service.clone();
     let run = async move {
         let mut events = running_service.0.agent.events(input);
@@ -198,36 +183,41 @@ async fn weather_events(
                 EventKind::Field(change) => json!({ "field": format!("{change:?}") }),
                 _ => continue,
             };
-            if sender.send(event("progress", &told)).await.is_err() {
+            if sender.send(Ok(("progress", told))).await.is_err() {
                 return;
             }
         }
-        let last = match events.finish().await {
-            Ok(answer) => event("output", &json!(answer.output())),
-            Err(error) => event("error", &json!(error.to_string())),
-        };
+        let last = events.finish().await.map(|answer| ("output", json!(answer.output())));
         let _ = sender.send(last).await;
     };
     // Dropped with the stream if the client leaves.
     let mut run = Box::pin(async move { service.within(&pass, run).await });
-    let mut receiver = receiver;
     let mut running = true;
-    let events = stream::poll_fn(move |cx| {
+    events(stream::poll_fn(move |cx| {
         if running && run.as_mut().poll(cx).is_ready() {
             running = false;
         }
         receiver.poll_recv(cx)
+    }))
+    .await
+}
+
+/// Returns a stream of events. It begins with the first item, so that an error before it, such as a budget that is used up,
+/// has a status of its own.
+async fn events(
+    items: impl Stream<Item = dspy::Result<(&'static str, Value)>> + Send + 'static,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+    let mut items = Box::pin(items);
+    let first = items.next().await.transpose()?;
+    let events = stream::iter(first.map(Ok)).chain(items).map(|item| {
+        let (name, data) = item.unwrap_or_else(|error| ("error", json!(error.to_string())));
+        Ok(Event::default().event(name).data(data.to_string()))
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 async fn metrics(State(service): State<Service>) -> String {
     service.0.metrics.prometheus()
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the items of a stream of events are results")]
-fn event(name: &str, data: &Value) -> Result<Event, Infallible> {
-    Ok(Event::default().event(name).data(data.to_string()))
 }
 
 /// Returns a function that plays a model, for trying the service out.

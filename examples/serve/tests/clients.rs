@@ -142,7 +142,7 @@ fn clients() -> usize {
 async fn a_thousand_clients_are_answered_at_once() {
     let clients = clients();
     let model = Model::start().await;
-    let service = start(model.lm.clone(), Limits { in_flight: 100, calls: 1_000 }).await;
+    let service = start(model.lm.clone(), Limits { in_flight: 100, calls: 1_000, ..Limits::default() }).await;
     let started = Instant::now();
     let asked = (0..clients).map(|number| {
         let caller = format!("caller-{}", number % 20);
@@ -166,7 +166,7 @@ async fn a_thousand_clients_are_answered_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_have_limits_and_budgets_of_their_own() {
     let model = Model::start().await;
-    let service = start(model.lm.clone(), Limits { in_flight: 2, calls: 3 }).await;
+    let service = start(model.lm.clone(), Limits { in_flight: 2, calls: 3, ..Limits::default() }).await;
     let ask = |caller: &str, number: usize| {
         send(&service.address, request("/summary", caller, &json!({"text": format!("text {number}")})))
     };
@@ -188,12 +188,16 @@ async fn callers_have_limits_and_budgets_of_their_own() {
     let unnamed = request("/summary", "", &json!({"text": "x"})).replace("x-caller: \r\n", "");
     let unnamed = send(&service.address, unnamed).await;
     assert!(unnamed.starts_with("HTTP/1.1 401"), "{unnamed}");
+    for name in ["", "  ", "ä", &"x".repeat(101)] {
+        let empty = send(&service.address, request("/summary", name, &json!({"text": "x"}))).await;
+        assert!(empty.starts_with("HTTP/1.1 400"), "{name}: {empty}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_stops_its_work_and_a_stop_answers_the_others() {
     let model = Model::start().await;
-    let service = start(model.lm.clone(), Limits { in_flight: 1, calls: 100 }).await;
+    let service = start(model.lm.clone(), Limits { in_flight: 1, calls: 100, ..Limits::default() }).await;
     let mut connection = TcpStream::connect(&service.address).await.unwrap();
     connection.write_all(request("/summary", "ann", &json!({"text": "x"})).as_bytes()).await.unwrap();
     model.begun(1).await;
@@ -224,4 +228,112 @@ async fn streams_are_events_of_typed_partials_and_of_tools() {
     let metrics =
         send(&service.address, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".into()).await;
     assert!(metrics.contains("200 OK") && metrics.contains("# TYPE"), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_has_a_status_before_any_event() {
+    let limits = Limits { calls: 1, ..Limits::default() };
+    let service = start(play(), limits).await;
+    let ask = |path: &'static str, caller: &'static str, body: Value| {
+        send(&service.address, request(path, caller, &body))
+    };
+    for (path, right) in [
+        ("/summary", json!({"text": "x"})),
+        ("/summary/stream", json!({"text": "x"})),
+        ("/weather/events", json!({"question": "x"})),
+    ] {
+        let (name, _) = right.as_object().unwrap().iter().next().unwrap();
+        let mut more = right.clone();
+        more["tone"] = json!("kind");
+        for (wrong, told) in [(more, "`tone`"), (json!({}), name.as_str()), (json!({ name: 5 }), name)] {
+            let reply = ask(path, "ann", wrong).await;
+            assert!(reply.starts_with("HTTP/1.1 422") && reply.contains(told), "{path}: {reply}");
+        }
+        assert!(ask(path, "ann", json!([1])).await.starts_with("HTTP/1.1 422"));
+    }
+    let reply = ask("/summary", "ann", json!({"text": "x"})).await;
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    for (path, body) in
+        [("/summary/stream", json!({"text": "y"})), ("/weather/events", json!({"question": "y"}))]
+    {
+        let reply = ask(path, "ann", body).await;
+        assert!(reply.starts_with("HTTP/1.1 402") && reply.contains("budget"), "{path}: {reply}");
+    }
+    // An agent whose budget ends later tells so by an event.
+    let reply = ask("/weather/events", "bob", json!({"question": "y"})).await;
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("event: error"), "{reply}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_slow_clients_only_as_long_as_it_is_set_to() {
+    let limits = Limits { to_end: std::time::Duration::from_millis(300), ..Limits::default() };
+    let service = start(play(), limits).await;
+    // Half a head, half a body, and a model that does not answer.
+    let mut slow = Vec::new();
+    let whole = request("/summary", "ann", &json!({"text": "x"}));
+    for part in ["POST /summary HTTP/1.1\r\nhost: x\r\nx-ca", &whole[..whole.len() - 5]] {
+        let mut connection = TcpStream::connect(&service.address).await.unwrap();
+        connection.write_all(part.as_bytes()).await.unwrap();
+        slow.push(connection);
+    }
+    let healthy =
+        send(&service.address, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".into()).await;
+    assert!(healthy.contains("ok"));
+    service.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), service.ended).await;
+    let result = ended.expect("it ends").unwrap();
+    let error = result.expect_err("two requests are not answered");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    drop(slow);
+}
+
+/// The service as a process, with its output.
+#[cfg(unix)]
+struct Process(std::process::Child, std::io::Lines<std::io::BufReader<std::process::ChildStdout>>, String);
+
+#[cfg(unix)]
+impl Process {
+    fn start() -> Self {
+        use std::io::BufRead as _;
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_serve"));
+        command.env("PORT", "0").stdout(std::process::Stdio::piped());
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.ends_with("_API_KEY") || name == "DSPY_MODEL")
+        {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let address = first.split("http://").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        Process(child, lines, address)
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill").args([name, &self.0.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_stop_the_process_and_a_second_one_at_once() {
+    use std::io::Write as _;
+    for signal in ["-TERM", "-INT"] {
+        let mut idle = Process::start();
+        idle.signal(signal);
+        assert_eq!(idle.1.next().unwrap().unwrap(), "stopping");
+        assert!(idle.0.wait().unwrap().success(), "{signal}");
+
+        let mut busy = Process::start();
+        let mut slow = std::net::TcpStream::connect(&busy.2).unwrap();
+        let whole = request("/summary", "ann", &json!({"text": "x"}));
+        slow.write_all(&whole.as_bytes()[..whole.len() - 5]).unwrap();
+        busy.signal(signal);
+        assert_eq!(busy.1.next().unwrap().unwrap(), "stopping");
+        busy.signal(signal);
+        // The first signal alone would end it, too, later and with another line.
+        assert_eq!(busy.1.next().unwrap().unwrap(), "stopped");
+        assert_eq!(busy.0.wait().unwrap().code(), Some(1), "{signal}");
+    }
 }
