@@ -16,7 +16,7 @@ const SHOWN: usize = 200;
 /// A message of a server.
 pub(crate) type Received = RxJsonRpcMessage<RoleClient>;
 
-/// The kind of a text that a server wrote.
+/// A reading of the bytes that a server wrote.
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Messages: one, or those of a batch.
