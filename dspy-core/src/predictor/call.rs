@@ -69,24 +69,28 @@ impl Predictor {
     }
 
     /// Does the same as [`call`](Self::call) for the step of an agent. The turns are the input `field`, which `inputs`
-    /// lacks; they are rendered once for all steps that show them.
+    /// receives here; they are rendered once for all steps that show them.
     ///
     /// # Errors
     /// Those of [`call`](Self::call).
     #[doc(hidden)]
     pub async fn call_showing(
         &self,
-        mut inputs: Values,
+        inputs: &mut Values,
         field: &str,
         turns: &ShownTurns,
     ) -> Result<Prediction<Values>> {
         let watched = Watched::current();
         let is_read = observe::may_be_observed() || watched.events.is_some() || watched.trace.is_some();
-        inputs.insert(field.to_owned(), if is_read { turns.to_value() } else { Value::Null });
+        let value = if is_read { turns.to_value() } else { Value::Null };
+        match inputs.get_mut(field) {
+            Some(known) => *known = value,
+            None => drop(inputs.insert(field.to_owned(), value)),
+        }
         let enforce = self.spec().enforce();
         let convert = &mut |values: &mut Values| enforced(enforce, values);
         let check: CheckField = |_, _| Ok(Vec::new());
-        Prediction::recovered(self.call_with_turns(&inputs, Some(turns), check, convert).await?)
+        Prediction::recovered(self.call_with_turns(inputs, Some(turns), check, convert).await?)
     }
 
     /// Does the work of [`call`](Self::call), with a conversion of the values to the caller's type. Refusals

@@ -88,6 +88,9 @@ impl Agent<'_> {
         let mut taken: HashSet<String> = calls.filter_map(|call| call.id.clone()).collect();
         let mut shortened = false;
         let mut shown = Shown::default();
+        // Those of all turns.
+        let mut inputs = state.inputs.clone();
+        inputs.insert(TOOLS.to_owned(), self.specs.clone());
         state.reopen();
         loop {
             // Models and tools may answer at once; other tasks run between the turns nevertheless.
@@ -105,7 +108,7 @@ impl Agent<'_> {
                 let AgentState { view, log, .. } = &mut *state;
                 view.shorten(log, self.summarizer, false).await?;
             }
-            match self.turn(state, &mut shown, &mut taken).await {
+            match self.turn(state, &mut inputs, &mut shown, &mut taken).await {
                 Ok(turn) => {
                     shortened = false;
                     state.turns += 1;
@@ -145,12 +148,11 @@ impl Agent<'_> {
     async fn turn(
         &self,
         state: &mut AgentState,
+        inputs: &mut Values,
         shown: &mut Shown,
         taken: &mut HashSet<String>,
     ) -> Result<Turn> {
         let turns = shown.of(&state.view, &state.log);
-        let mut inputs = state.inputs.clone();
-        inputs.insert(TOOLS.to_owned(), self.specs.clone());
         let prediction = self.react.call_showing(inputs, TRAJECTORY, turns).await?;
         if let Some(usage) = prediction.attempts().iter().filter_map(Attempt::usage).next_back() {
             state.prompt_tokens = usage.prompt_tokens;
