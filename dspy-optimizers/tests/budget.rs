@@ -57,7 +57,9 @@ async fn the_same_candidates_come_out_at_any_concurrency() {
         for concurrency in [1, 4, 16] {
             let (lm, spent) = meter(Usage::tokens(100, 10));
             reports.push(search(lm, Budget::calls(calls), concurrency).await.unwrap());
-            assert_eq!(spent.load(Ordering::SeqCst) as u64, calls, "all of it is used");
+            // No evaluation is started that cannot be finished.
+            assert_eq!(spent.load(Ordering::SeqCst) as u64, reports[0].usage.requests);
+            assert!((20..=calls).contains(&reports[0].usage.requests), "{calls}");
         }
         let best = reports[0].best_trial().unwrap();
         assert!(reports.iter().all(|report| report.trials == reports[0].trials), "{calls}");
@@ -131,8 +133,8 @@ impl LanguageModel for Outer {
 #[tokio::test]
 async fn a_model_made_of_models_is_one_call() {
     let (inner, spent) = meter(Usage::tokens(10, 1));
-    let report = search(Outer(Lm::custom(inner)), Budget::calls(21), 16).await.unwrap();
-    assert_eq!((report.usage.requests, spent.load(Ordering::SeqCst)), (21, 21));
+    let report = search(Outer(Lm::custom(inner)), Budget::calls(20), 16).await.unwrap();
+    assert_eq!((report.usage.requests, spent.load(Ordering::SeqCst)), (20, 20));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Row, TwoSteps, folder, right, rows};
 use dspy_core::error::BoxError;
+use dspy_core::finetune::FineTuneError;
 use dspy_core::lm::{BoxFuture, Lm, LmError, LmErrorKind};
 use dspy_core::program::{HasPredictors as _, Module as _, Settings};
 use dspy_core::signature::Values;
@@ -90,6 +91,20 @@ async fn a_failed_job_does_not_lose_the_others() {
             && std::fs::read_to_string(path).unwrap().contains("`note`")
     });
     assert!(text.contains(&format!("delete `{}`", state.unwrap().display())), "{text}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
+async fn the_error_of_a_job_that_may_exist_names_its_remedies_once() {
+    let (a, dir) = (zoo("a", false), folder("finetune-unknown-job"));
+    let optimizer = finetune(|job| {
+        let path = job.state.clone().unwrap();
+        Err(FineTuneError::Unknown { path, source: None, listed: true }.into())
+    });
+    let error = optimizer.run_dir(&dir).build().compile(program(&a, &a), &rows(5)).await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(text.matches("delete ").count(), 1, "{text}");
+    assert!(text.ends_with("; run again with the same `run_dir` to look for it once more"), "{text}");
     std::fs::remove_dir_all(dir).unwrap();
 }
 

@@ -129,7 +129,7 @@ async fn a_budget_leaves_enough_for_the_finals() {
         let data = Data::new(rows(9)).valset(rows(20));
         let optimized = optimizer.compile(program(&lm), data).await.unwrap();
         let report = optimized.report();
-        assert!(report.score().is_some() && report.stopped == Stopped::Finished, "{report}");
+        assert!(report.score().is_some() && report.stopped == Stopped::Budget(Limit::Calls), "{report}");
         assert!(lm.calls.load(Ordering::SeqCst) as u64 <= calls);
     }
     // Not even for the first step: the given program is the result.

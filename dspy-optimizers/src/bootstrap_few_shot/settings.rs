@@ -3,7 +3,7 @@
 use dspy_core::lm::Lm;
 use serde_json::{Value, json};
 
-use crate::engine::Outcome;
+use crate::engine::{ExampleFor, Needs, Outcome, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::estimate::{Cost, Span, Taught};
 use crate::identity::model_identity;
@@ -56,6 +56,31 @@ impl Settings {
             return Span::exactly(0);
         }
         Span::between(wanted.min(rows) as u64, (rows as u64).saturating_mul(self.max_rounds as u64))
+    }
+
+    /// Returns the settings of a bootstrap of this name that tries as many rows as the budget pays for with `reserve` runs
+    /// of the program, which compare the result. The number is written to the journal.
+    ///
+    /// # Errors
+    /// If the budget does not pay for the fewest rows that can be enough.
+    pub(crate) fn within_budget<P: Program, E: ExampleFor<P>>(
+        &self,
+        study: &Study<'_, P, E>,
+        name: &str,
+        reserve: usize,
+    ) -> Result<Settings, Stop> {
+        let train = study.train().len();
+        let least = self.runs(train, self.max_bootstrapped_demos).least as usize;
+        let runs = least.saturating_add(reserve);
+        study.covers(name, Needs { calls: 0, runs })?;
+        let wanted = if least == 0 { 0 } else { train.min(self.most_rows) };
+        let needs = |rows: usize| Needs {
+            calls: 0,
+            runs: rows.saturating_mul(self.max_rounds).saturating_add(reserve),
+        };
+        let rows = study.affordable(&format!("{name}/rows"), wanted, needs)?.count.max(least.min(wanted));
+        let most_rows = if rows < wanted { rows } else { self.most_rows };
+        Ok(Settings { most_rows, ..self.clone() })
     }
 
     /// Returns the runs of several bootstraps, each but the first with a random number of demonstrations.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use dspy_base::panics;
 use dspy_core::error::BoxError;
+use dspy_core::finetune::FineTuneError;
 use dspy_core::lm::Lm;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -301,6 +302,14 @@ fn renamed(job: &TrainingJob, lm: Lm) -> Result<Lm, BoxError> {
     Err(message.into())
 }
 
+/// Returns whether it is unknown if the job was created, which [`FineTuneError::Unknown`] says together with the remedies.
+fn is_unknown(error: &(dyn std::error::Error + 'static)) -> bool {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors
+        .filter_map(|error| error.downcast_ref())
+        .any(|error| matches!(error, FineTuneError::Unknown { .. }))
+}
+
 /// Returns the error of a job that was started, with the models of the other jobs, which are paid.
 fn stopped<P: Program, E: ExampleFor<P>>(
     study: &Study<'_, P, E>,
@@ -314,6 +323,10 @@ fn stopped<P: Program, E: ExampleFor<P>>(
         return study.outage(source);
     }
     let advice = match &job.state {
+        // The error itself names the state file.
+        Some(_) if is_unknown(&*source) => {
+            "; run again with the same `run_dir` to look for it once more".to_owned()
+        }
         Some(state) if state.exists() => format!(
             "; run again with the same `run_dir` to continue; to start this job anew, delete `{}` before",
             state.display()

@@ -103,13 +103,25 @@ impl<P: Program, E> Study<'_, P, E> {
     /// # Errors
     /// If it does not. If no new program was compared before, the report has a warning.
     pub(crate) fn check_affordable(&self, name: &str, needs: Needs, rows: usize) -> Result<(), Stop> {
+        self.or_warn(self.covers(name, needs), rows)
+    }
+
+    /// Checks the same without a warning.
+    ///
+    /// # Errors
+    /// If the rest of the budget does not cover the work.
+    pub(crate) fn covers(&self, name: &str, needs: Needs) -> Result<(), Stop> {
         let none = Needs { calls: 0, runs: 0 };
         let afforded = self.affordable(name, 1, |count| if count == 0 { none } else { needs })?;
-        let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) else { return Ok(()) };
-        if self.found().trials.len() <= 1 {
+        afforded.limit.filter(|_| afforded.count == 0).map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+    }
+
+    /// Warns if the budget ended the work on a new program before one was compared on `rows`.
+    pub(crate) fn or_warn<T>(&self, made: Result<T, Stop>, rows: usize) -> Result<T, Stop> {
+        if matches!(made, Err(Stop::Budget(_))) && self.found().trials.len() <= 1 {
             self.warn_nothing_compared(rows);
         }
-        Err(Stop::Budget(limit))
+        made
     }
 
     /// Returns the part of the remaining budget that a nested study of this name may spend, so that this many runs are

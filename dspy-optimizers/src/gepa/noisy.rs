@@ -15,6 +15,7 @@ use crate::paired::{Sums, unpaired_p_value};
 use crate::race::{LEVEL, Race};
 use crate::report::{Stopped, percent};
 use crate::words::WordCounts;
+use dspy_core::lm::Limit;
 
 /// A candidate with the scores that it has had so far.
 struct Held<P> {
@@ -64,24 +65,35 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let words = self.words(&seed);
         let mut memory = vec![Held { draft: seed, scores: Sums::default(), next: 0, words }];
         let explored = self.explore(noisy, &mut memory).await;
-        let stopped = match explored {
-            Ok(()) | Err(Halt::Done(_)) => None,
-            Err(Halt::Stop(Stop::Budget(limit))) => Some(limit),
+        let (stopped, is_spent) = match explored {
+            Ok(limit) => (limit, false),
+            Err(Halt::Done(_)) => (None, false),
+            Err(Halt::Stop(Stop::Budget(limit))) => (Some(limit), true),
             Err(halt) => return Err(halt),
         };
-        if let Some(limit) = stopped {
+        if let Some(limit) = stopped
+            && memory.len() == 1
+        {
+            self.study.warn_nothing_compared(self.study.val().len());
+            return Err(Stop::Budget(limit).into());
+        }
+        if let Some(limit) = stopped.filter(|_| is_spent) {
             // There is nothing left to score the finalists with, so only a clearly better mean so far will do.
             let best = clearly_best(&memory);
             let trials = self.record_all(original, memory, &BTreeMap::new());
             self.study.choose(trials[best]);
             return Err(Stop::Budget(limit).into());
         }
-        let stopped = self.finals(noisy, original, memory).await?;
-        Ok(stopped)
+        let finished = self.finals(noisy, original, memory).await?;
+        Ok(match (finished, stopped) {
+            (Stopped::Finished, Some(limit)) => Stopped::Budget(limit),
+            (finished, _) => finished,
+        })
     }
 
-    /// Explores until no budget is left but that of the finals, or nothing new is tried.
-    async fn explore(&mut self, noisy: Noisy, memory: &mut Vec<Held<P>>) -> Result<(), Halt> {
+    /// Explores until no budget is left but that of the finals, or nothing new is tried. Returns the limit of the budget
+    /// that another step would exceed, if that was the reason.
+    async fn explore(&mut self, noisy: Noisy, memory: &mut Vec<Held<P>>) -> Result<Option<Limit>, Halt> {
         let (mut idle, mut advice) = (0, None);
         for step in 0.. {
             let rows = self.study.train().select(self.minibatches.next());
@@ -105,8 +117,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             let known = tasks.into_iter().any(|task| self.study.knows(&task));
             // The calls of the proposer count as much as runs.
             let calls = chosen.len() + usize::from(noisy.advice);
-            if !self.meter.has(most) || (!known && self.study.would_exceed(most + calls).is_some()) {
-                return Ok(());
+            if !self.meter.has(most) {
+                return Ok(None);
+            }
+            if let Some(limit) = self.study.would_exceed(most + calls).filter(|_| !known) {
+                return Ok(Some(limit));
             }
             self.study.part("search", &format!("step {step}"), 2 * chosen.len() * rows.len());
             // All at once; each visit then reads its own.
@@ -115,7 +130,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                 advice = self.advice(step, &rows, &runs, advice).await?;
             }
             if self.study.has_given_up() && !self.settings.components.contains(&Evolve::Demos) {
-                return Ok(());
+                return Ok(None);
             }
             let before = memory.len();
             for (at, rollouts) in chosen.into_iter().zip(&runs) {
@@ -125,10 +140,10 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             idle = if memory.len() == before { idle + 1 } else { 0 };
             // Scores of known candidates alone are no progress.
             if idle > 2 * self.minibatches.per_epoch() {
-                return Ok(());
+                return Ok(None);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Learns the new scores of a candidate, and makes and scores a child of it on the same rows.

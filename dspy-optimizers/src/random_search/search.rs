@@ -2,7 +2,7 @@
 
 use crate::bootstrap_few_shot::{DemoSet, Roles, Settings, WithDemos};
 use crate::data::Rows;
-use crate::engine::{Contestant, ExampleFor, Program, Scores, Stop, Study};
+use crate::engine::{Contestant, ExampleFor, Needs, Program, Scores, Stop, Study};
 use crate::race::Race;
 use crate::report::{Stopped, Trial};
 
@@ -53,7 +53,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         let val = self.study.val();
         self.study.plan(self.sets().count() * val.len());
         for set in self.sets() {
-            let built = self.build(set).await?;
+            let built = self.build(set, val.len()).await;
+            let built = match set {
+                DemoSet::ZeroShot => built?,
+                _ => self.study.or_warn(built, val.len())?,
+            };
             self.study.part("search", &set.label(), val.len());
             let scores = self.study.evaluate(&built.evaluation(), &built.made.program, val).await?;
             self.study.record(built.trial().scored(&scores), built.made.program);
@@ -85,6 +89,9 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
                     all.push(built);
                 }
                 Err(Stop::Budget(limit)) => {
+                    if all.len() == 1 {
+                        self.study.warn_nothing_compared(first.len());
+                    }
                     stopped = Some(limit);
                     break;
                 }
@@ -127,14 +134,32 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     }
 
     async fn build_and_start(&self, set: DemoSet, first: &Rows<'_, E>) -> Result<(Built<P>, Scores), Stop> {
-        let built = self.build(set).await?;
+        let built = self.build(set, first.len()).await?;
         self.study.part("search", &set.label(), first.len());
         let scores = self.study.evaluate(&built.evaluation(), &built.made.program, first).await?;
         Ok((built, scores))
     }
 
-    async fn build(&self, set: DemoSet) -> Result<Built<P>, Stop> {
-        let places: Vec<usize> = (0..self.study.train().len()).collect();
-        Ok(Built { set, made: set.make(self.study, &self.roles, self.settings, &places).await? })
+    /// Makes a candidate, if the budget pays for it and for this many runs that compare it.
+    async fn build(&self, set: DemoSet, runs: usize) -> Result<Built<P>, Stop> {
+        let study = self.study;
+        let places: Vec<usize> = (0..study.train().len()).collect();
+        let settings = match set {
+            // Nothing is known of the cost before the first runs.
+            DemoSet::ZeroShot => self.settings.clone(),
+            DemoSet::Labelled => {
+                study.covers(&set.scope(), Needs { calls: 0, runs })?;
+                self.settings.clone()
+            }
+            DemoSet::Bootstrapped => self.settings.within_budget(study, &set.scope(), runs)?,
+            // The number of its demonstrations is random.
+            DemoSet::Shuffled(_) => {
+                let most = self.settings.max_bootstrapped_demos;
+                let fewest = Settings { max_bootstrapped_demos: most.min(1), ..self.settings.clone() };
+                let limited = fewest.within_budget(study, &set.scope(), runs)?;
+                Settings { most_rows: limited.most_rows, ..self.settings.clone() }
+            }
+        };
+        Ok(Built { set, made: set.make(study, &self.roles, &settings, &places).await? })
     }
 }

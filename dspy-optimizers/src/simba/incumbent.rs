@@ -21,11 +21,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
     /// Races the best ones of the programs from `first` on, if they gain anything, against the best program so far.
     pub(super) async fn challenge(&mut self, first: usize) -> Result<(), Stop> {
         let (study, val) = (self.study, self.study.val());
-        let may_challenge =
-            |place: &usize| self.pool.get(*place).beaten_by.is_none() && self.pool.gain(*place) > 0.0;
-        let mut challengers: Vec<usize> = (first..self.pool.len()).filter(may_challenge).collect();
-        challengers.sort_by(|a, b| self.pool.gain(*b).total_cmp(&self.pool.gain(*a)));
-        challengers.truncate(CHALLENGERS);
+        let challengers = self.pool.challengers(first, CHALLENGERS);
         if challengers.is_empty() {
             return Ok(());
         }

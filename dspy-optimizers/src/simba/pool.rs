@@ -90,6 +90,16 @@ impl<P> Pool<P> {
         if p_value(&gains, &vec![Some(0.0); gains.len()]) <= LEVEL / rivals { best } else { 0 }
     }
 
+    /// Returns the places from `first` on of the programs with the highest gains, at most this many: those that gain
+    /// anything and were not beaten on their minibatch. The gain of a beaten one may be as high as that of the better one.
+    pub(super) fn challengers(&self, first: usize, most: usize) -> Vec<usize> {
+        let may_challenge = |place: &usize| self.get(*place).beaten_by.is_none() && self.gain(*place) > 0.0;
+        let mut places: Vec<usize> = (first..self.len()).filter(may_challenge).collect();
+        places.sort_by(|a, b| self.gain(*b).total_cmp(&self.gain(*a)));
+        places.truncate(most);
+        places
+    }
+
     /// Returns the differences to the original program, row by row.
     fn gains(&self, place: usize) -> Vec<f64> {
         let member = self.get(place);
@@ -171,6 +181,23 @@ mod tests {
         pool.get_mut(2).beaten_by = Some(1);
         assert_eq!(pool.gain(2), pool.gain(1));
         assert_eq!(pool.top(2, 0), [1, 0], "the original program is always there");
+    }
+
+    #[test]
+    fn a_beaten_program_does_not_challenge_and_neither_does_one_without_a_gain() {
+        let mut pool = pool();
+        assert_eq!(pool.challengers(1, 2), [1], "the others gain nothing");
+        pool.push(member(&[(2, 0.9), (3, 0.9)], &[]));
+        pool.push(member(&[(2, 0.6), (3, 0.6)], &[]));
+        assert_eq!(pool.challengers(1, 2), [4, 5]);
+        assert_eq!(pool.challengers(5, 2), [5], "earlier ones have had their turn");
+        pool.get_mut(5).beaten_by = Some(4);
+        assert!(pool.gain(5) > pool.gain(1));
+        assert_eq!(pool.challengers(1, 2), [4, 1]);
+        // A beaten program with the gain of the better one takes no place of another one.
+        pool.get_mut(5).scores = [(2, 1.0), (3, 1.0)].into();
+        assert_eq!(pool.gain(5), pool.gain(4));
+        assert_eq!(pool.challengers(1, 3), [4, 1]);
     }
 
     #[test]

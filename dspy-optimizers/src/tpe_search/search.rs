@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dspy_core::signature::Demo;
 
 use crate::bootstrap_few_shot::{Bootstrap, Roles, Settings};
-use crate::engine::{Candidate, Contestant, ExampleFor, Program, Stop, Study};
+use crate::engine::{Candidate, Contestant, ExampleFor, Needs, Program, Stop, Study};
 use crate::error::OptimizeError;
 use crate::race::{Race, Standing};
 use crate::report::{ItemReport, ORIGINAL, Stopped, Trial};
@@ -78,7 +78,7 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         }
         study.check_headroom(&scores)?;
         let mut best = Best { scope, program: original.clone(), mean: scores.mean, items: scores.items };
-        let made = self.bootstrap(&roles).await?;
+        let made = study.or_warn(self.bootstrap(&roles).await, study.val().len())?;
         let pools = self.pools(&made);
         if pools.is_empty() {
             study.warn(
@@ -132,10 +132,11 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
         Ok(Stopped::Finished)
     }
 
-    /// Scores a program, records it and makes it the best one if it is.
+    /// Scores a program, if the budget covers the whole valset, records it and makes it the best one if it is.
     async fn score(&self, trial: Trial, program: P, best: &mut Best<P>) -> Result<Scored, Stop> {
         let (study, val) = (self.study, self.study.val());
         let scope = study.scope_of(&program);
+        study.check_affordable(&trial.label, Needs { calls: 0, runs: val.len() }, val.len())?;
         study.part("search", &trial.label, val.len());
         let Some(race) = self.race else {
             let scores = study.evaluate(&scope, &program, val).await?;
@@ -173,7 +174,8 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
 
     /// Makes the program that shows all demonstrations.
     async fn bootstrap(&self, roles: &Roles<P>) -> Result<P, Stop> {
-        let (settings, seed) = (self.settings, self.study.seed());
+        let (study, seed) = (self.study, self.study.seed());
+        let settings = &self.settings.within_budget(study, "bootstrap", study.val().len())?;
         let order: Vec<usize> = (0..self.study.train().len()).collect();
         let bootstrap = Bootstrap { scope: "bootstrap", order: &order, settings, seed };
         let made = bootstrap.run(self.study, roles).await?;
