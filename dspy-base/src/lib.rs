@@ -13,6 +13,7 @@
 //! | [`panics`] | the messages of caught panics |
 //! | [`prompt_format`] | words of prompts that adapters write and the built-in model reads |
 //! | [`seed`] | reproducible randomness |
+//! | [`shown`] | text of models as people see it, without what a terminal would obey |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -25,6 +26,7 @@ pub mod locks;
 pub mod panics;
 pub mod prompt_format;
 pub mod seed;
+pub mod shown;
 
 pub use error::BoxError;
 pub use seed::{Rng, Seed};

@@ -390,3 +390,25 @@ async fn instructions_that_the_budget_cannot_compare_are_a_warning() {
         optimized.report().warnings.iter().any(|warning| warning.contains("could be compared, which needs"));
     assert!(said && requests.lock().unwrap().is_empty(), "{}", optimized.report());
 }
+
+#[tokio::test]
+async fn nothing_that_a_proposer_writes_is_obeyed_by_a_terminal() {
+    let hostile = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{0}\u{9b}2J\u{202e}drah\u{2069}";
+    let propose = move |request: TextRequest| async move {
+        Ok((0..request.count).map(|at| format!("{hostile} {} {at}", HINTS.join(" "))).collect())
+    };
+    let lm = Obedient::new();
+    let copro = Copro::builder().metric(right).breadth(3).depth(1).proposer(propose).build();
+    let optimized = copro.compile(one_step(&lm), &rows(10)).await.unwrap();
+    let report = optimized.report();
+    assert_eq!(report.score(), Some(1.0), "{report}");
+    let instruction = optimized.predictor().instruction().to_string();
+    assert!(instruction.starts_with(hostile), "the program has the text as it was written");
+    let changes = report.changes();
+    for shown in [report.to_string(), changes.to_string(), format!("{}", report.trials[1])] {
+        let obeyed =
+            |c: char| c.is_control() && c != '\n' || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2069}');
+        assert!(!shown.chars().any(obeyed), "{shown:?}");
+    }
+    assert!(changes.to_string().contains("␛]0;owned␇␛[31m␀�2J[U+202E]drah[U+2069]"), "{changes}");
+}

@@ -146,7 +146,9 @@ async fn a_program_that_retries_for_ever_ends_with_the_budget() {
             let optimized =
                 tokio::time::timeout(Duration::from_secs(20), run).await.unwrap().unwrap().unwrap();
             assert!(matches!(optimized.report().stopped, Stopped::Budget(_)), "{}", optimized.report());
-            assert_eq!(lm.calls() as u64, calls, "{way:?}");
+            // No evaluation of ten rows begins with less than it needs.
+            let made = lm.calls() as u64;
+            assert!(made <= calls && calls - made < 10, "{made} of {calls}: {way:?}");
         }
     }
 }

@@ -184,7 +184,7 @@ async fn the_stream_ends_with_the_run_however_it_ends() {
     );
     // A budget.
     let (run, events) =
-        StudyEvents::of(search().budget(Budget::calls(20)).build().compile(program(), rows(8)));
+        StudyEvents::of(search().budget(Budget::calls(16)).build().compile(program(), rows(8)));
     let (optimized, events) = tokio::join!(run, all(events));
     optimized.unwrap();
     assert!(

@@ -188,14 +188,16 @@ async fn an_outage_or_a_spent_budget_is_no_loss() {
     let lm = Parrot::new();
     let spent = run(&lm, &folder, Budget::calls(40)).await.unwrap();
     assert_eq!(spent.stopped, Stopped::Budget(Limit::Calls));
-    assert_eq!((lm.calls(), spent.usage.requests), (20, 40), "the first 20 are in the journal and count");
+    let used = spent.usage.requests as usize;
+    assert_eq!(lm.calls() + 20, used, "the first 20 are in the journal and count");
+    assert!(used <= 40 && 40 - used < 24, "no candidate begins that cannot be scored: {used}");
     let idle = Parrot::new();
     assert_eq!(run(&idle, &folder, Budget::calls(40)).await.unwrap(), spent);
     assert_eq!(idle.calls(), 0);
     let lm = Parrot::new();
     let finished = run(&lm, &folder, Budget::UNLIMITED).await.unwrap();
     assert_eq!(finished, unbroken);
-    assert_eq!(lm.calls(), total - 40);
+    assert_eq!(lm.calls(), total - used);
     for folder in [folder, fresh] {
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -6,11 +6,13 @@ mod common;
 
 use common::{Parrot, TwoSteps, right, rows};
 use dspy_core::Seed;
+use dspy_core::lm::Lm;
+use dspy_core::program::Settings;
 use dspy_optimizers::gepa::Noisy;
 use dspy_optimizers::proposer::TextRequest;
 use dspy_optimizers::{
-    BootstrapFewShotWithRandomSearch, BootstrapFewShotWithTpe, Budget, Data, Gepa, Limit, Race, Report,
-    Stopped,
+    BootstrapFewShotWithRandomSearch, BootstrapFewShotWithTpe, Budget, Capo, Copro, Data, Gepa, Limit,
+    MiproV2, ModuleOpro, Portfolio, Race, Report, Stopped,
 };
 
 const TRAIN: usize = 24;
@@ -28,10 +30,26 @@ enum Kind {
     RandomSearchRace,
     GepaNoisy,
     Gepa,
+    Mipro,
+    Copro,
+    ModuleOpro,
+    Capo,
+    Portfolio,
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Tpe, Kind::TpePublished, Kind::RandomSearch, Kind::RandomSearchRace, Kind::GepaNoisy, Kind::Gepa];
+const KINDS: [Kind; 11] = [
+    Kind::Tpe,
+    Kind::TpePublished,
+    Kind::RandomSearch,
+    Kind::RandomSearchRace,
+    Kind::GepaNoisy,
+    Kind::Gepa,
+    Kind::Mipro,
+    Kind::Copro,
+    Kind::ModuleOpro,
+    Kind::Capo,
+    Kind::Portfolio,
+];
 
 async fn guess(request: TextRequest) -> dspy_core::Result<Vec<String>> {
     let mut rng = Seed::new(request.sample).branch(&request.current).rng();
@@ -46,6 +64,12 @@ async fn run(kind: Kind, calls: u64, succeeds: bool) -> (Report, u64) {
     let lm = Parrot::new();
     let program = TwoSteps::new(&lm);
     let threshold = if succeeds { 0.0 } else { 2.0 };
+    macro_rules! compiled {
+        ($builder:expr) => {{
+            let optimizer = $builder.metric(right).proposer(guess).budget(budget).build();
+            optimizer.compile(program, data).await.unwrap().report().clone()
+        }};
+    }
     let report = match kind {
         Kind::Tpe | Kind::TpePublished => {
             let tpe =
@@ -68,6 +92,14 @@ async fn run(kind: Kind, calls: u64, succeeds: bool) -> (Report, u64) {
             let gepa = if kind == Kind::Gepa { gepa } else { gepa.noisy(Noisy::new().explored(3)) };
             gepa.build().compile(program, data).await.unwrap().report().clone()
         }
+        Kind::Mipro => compiled!(MiproV2::builder().metric_threshold(threshold)),
+        Kind::Copro => compiled!(Copro::builder().breadth(3).depth(2)),
+        Kind::ModuleOpro => compiled!(ModuleOpro::builder()),
+        Kind::Capo => compiled!(Capo::builder()),
+        Kind::Portfolio => {
+            let portfolio = Portfolio::builder(budget).metric(right).build();
+            portfolio.compile(program, data).await.unwrap().report().clone()
+        }
     };
     (report, lm.calls() as u64)
 }
@@ -77,8 +109,10 @@ async fn a_small_budget_compares_something_or_says_that_it_cannot() {
     for kind in KINDS {
         for succeeds in [true, false] {
             let mut compared = 0;
-            for calls in (10..=400).step_by(13) {
-                let (report, made) = run(kind, calls, succeeds).await;
+            for calls in (10..=400).step_by(23) {
+                // The built-in model writes proposals where `guess` does not.
+                let run = Settings::new().lm(Lm::builtin()).scope(run(kind, calls, succeeds));
+                let (report, made) = run.await;
                 let said = format!("{kind:?} with {calls} calls, successes {succeeds}: {report}");
                 assert!(made <= calls, "{said}");
                 if report.trials.len() > 1 {

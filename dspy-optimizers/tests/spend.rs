@@ -155,7 +155,7 @@ async fn answers_from_a_cache_are_counted_and_free() {
 
 #[tokio::test]
 async fn a_budget_is_the_sum_of_the_entries() {
-    for calls in [0, 1, 7, 30] {
+    for calls in [0, 1, 7, 32] {
         let lm = Parrot::new();
         let search = search().budget(Budget::calls(calls)).build();
         let optimized = search.compile(TwoSteps::new(&lm), rows(8)).await.unwrap();

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::history::LmRecord;
 use crate::lm::{Completion, Content, Message, Part, Role, ToolCall, Usage};
+use dspy_base::shown::shown;
 use dspy_lm::observe::placeholder;
 
 const HINT: &str = "No calls are kept here. To keep the latest ones, say once\n\n    \
@@ -155,12 +156,10 @@ impl Page<'_, '_> {
         self.body(&format!("calls {}({})", call.name, call.arguments))
     }
 
-    /// Writes `text`, indented. Terminal control characters are not written, since replies are untrusted.
+    /// Writes `text`, indented. Characters that a terminal obeys are not written, since replies are untrusted.
     fn body(&mut self, text: &str) -> fmt::Result {
         for line in text.trim_end().lines() {
-            let line: String =
-                line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
-            writeln!(self.f, "  {line}")?;
+            writeln!(self.f, "  {}", shown(line))?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::acceptance::{Blocks, Comparison};
 use super::lesson::{Lesson, Playbooks, Question, Teacher, Update, playbooks_of, used, with_playbooks};
 use super::settings::Settings;
 use crate::data::{Row, Rows, label_names};
-use crate::engine::{Contestant, ExampleFor, Needs, Program, Rollout, Stop, Study, Task};
+use crate::engine::{Afforded, Contestant, ExampleFor, Needs, Program, Rollout, Stop, Study, Task};
 use crate::gepa::records_of;
 use crate::playbook::item_text;
 use crate::proposer::SharedProposer;
@@ -111,7 +111,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
                 let end = start.saturating_add(settings.batch).min(order.len());
                 number += 1;
                 let rows = order.select(start..end);
-                self.check_budget(&rows)?;
+                self.check_budget(number, &rows)?;
                 reflected |= self.batch(number, epoch, &rows).await?;
                 if study.has_given_up() {
                     return Ok(());
@@ -127,15 +127,14 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
 
     /// Ends the search before a batch if the budget does not cover its runs and the race at the end, without which no
     /// adopted playbook is known to be better than none.
-    fn check_budget(&self, rows: &Rows<'d, E>) -> Result<(), Stop> {
+    fn check_budget(&self, number: usize, rows: &Rows<'d, E>) -> Result<(), Stop> {
         let study = self.teacher.study;
-        let Snapshot { program, scope, .. } = &self.snapshots[self.current];
-        let has_begun = |row| study.knows(&Task::new(scope, program, row));
-        if self.current == 0 || rows.get(0).is_some_and(has_begun) {
+        if self.current == 0 || !study.is_limited() {
             return Ok(());
         }
-        let runs = self.race_runs().saturating_add(rows.len());
-        study.would_exceed(runs).map_or(Ok(()), |limit| Err(Stop::Budget(limit)))
+        let name = format!("batch-{number}/runs");
+        let runs = study.as_before(&name, || vec![self.race_runs().saturating_add(rows.len())])?;
+        study.covers(&name, Needs { calls: 0, runs: runs.into_iter().sum() })
     }
 
     /// Returns the runs that the race at the end needs at most.
@@ -231,22 +230,32 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             (study.as_before(&format!("batch-{number}"), || vec![self.race_runs()])?.iter().sum(), val)
         };
         let curations = self.kept.len().saturating_add(rollouts.len()).div_ceil(settings.rows_per_curation());
-        let needs = |count: usize| match count {
-            0 => Needs { calls: 0, runs: 0 },
-            _ if !curates => Needs { calls: right, runs: race },
-            _ => {
-                let wrong = count.min(wanted);
-                let curations = curations + if alone { wrong } else { 0 };
-                let again = (paths * wrong).saturating_mul(settings.reflections - 1);
-                let second = if alone { compared } else { 0 };
-                Needs {
-                    calls: paths * (wrong.saturating_mul(settings.reflections).saturating_add(curations))
-                        + right,
-                    runs: again + new + second + present + race + raced,
+        let needs = |new: usize| {
+            move |count: usize| match count {
+                0 => Needs { calls: 0, runs: 0 },
+                _ if !curates => Needs { calls: right, runs: race },
+                _ => {
+                    let wrong = count.min(wanted);
+                    let curations = curations + if alone { wrong } else { 0 };
+                    let again = (paths * wrong).saturating_mul(settings.reflections - 1);
+                    let second = if alone { compared } else { 0 };
+                    Needs {
+                        calls: paths * (wrong.saturating_mul(settings.reflections).saturating_add(curations))
+                            + right,
+                        runs: again + new + second + present + race + raced,
+                    }
                 }
             }
         };
-        let afforded = study.affordable(&format!("batch-{number}"), wanted.max(1), needs)?;
+        let (name, most) = (format!("batch-{number}"), wanted.max(1));
+        let mut afforded = Afforded { count: 0, limit: None };
+        if self.current == 0 && study.is_limited() {
+            // The race of a first program is paid as a whole, if that leaves something to learn from.
+            afforded = study.affordable(&format!("{name}/whole"), most, needs(new.max(val)))?;
+        }
+        if afforded.count == 0 {
+            afforded = study.affordable(&name, most, needs(new))?;
+        }
         if let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) {
             if self.compared == 0 {
                 study.warn_nothing_compared(new);

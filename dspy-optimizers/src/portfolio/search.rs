@@ -10,7 +10,7 @@ use crate::auto::Auto;
 use crate::budget::without_share;
 use crate::counts::counted;
 use crate::data::{Data, Rows};
-use crate::engine::{ExampleFor, Program, Scores, Stop, Study, Task};
+use crate::engine::{ExampleFor, Needs, Program, Scores, Stop, Study, Task};
 use crate::estimate::Sizes;
 use crate::headroom::{ENOUGH, Headroom};
 use crate::paired::{self, p_value};
@@ -291,6 +291,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.decide(format!("{of}: {competing}, each with {budget}{free} on {start}"));
         let (first, mut done) = (self.best.clone(), Vec::new());
         for &arm in arms {
+            // The result of each is scored on the whole valset.
+            let runs = self.val.len();
+            let needs = Needs { calls: 0, runs };
+            study.check_affordable(&format!("rung-{}/{}/score", number + 1, arm.name()), needs, runs)?;
             let from = self.own(arm).filter(|_| rung.own).unwrap_or(&first).clone();
             let (start, parent) = (from.program.clone(), from.trial);
             study.check_open()?;

@@ -1,8 +1,9 @@
 //! The differences between a program before and after an optimization.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use dspy_base::shown::Shown;
 use dspy_core::signature::Demo;
 use dspy_core::state::PredictorState;
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,7 @@ impl fmt::Display for Changes {
 
 impl fmt::Display for PredictorChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut Shown(f);
         writeln!(f, "`{}`", self.path)?;
         if let Some((old, new)) = &self.model {
             writeln!(f, "  model")?;

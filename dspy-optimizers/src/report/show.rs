@@ -1,7 +1,8 @@
 //! The `Display` forms of a report and its trials.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use dspy_base::shown::Shown;
 use dspy_core::lm::Usage;
 
 use super::{Report, Spend, SpendEntry, Stopped, Trial, Verification};
@@ -24,6 +25,8 @@ impl fmt::Display for Stopped {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Instructions, labels and remarks have text of models.
+        let f = &mut Shown(f);
         write!(f, "{}, seed {}", self.optimizer, self.seed)?;
         let partial = self.best_trial().and_then(|best| best.partial).map(|partial| partial.to_string());
         if let Some(score) = self.score().map(percent).or(partial) {
@@ -51,7 +54,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "; {}", self.stopped)?;
         if self.spend.entries().len() > 1 {
-            self.spend.fmt(f)?;
+            write!(f, "{}", self.spend)?;
         }
         if let Some(headroom) = &self.headroom {
             writeln!(f, "{headroom}")?;
@@ -71,6 +74,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut Shown(f);
         match self.score {
             Some(score) => write!(f, "{:>7}  ", percent(score))?,
             None => write!(f, "      -  ")?,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dspy_base::shown::sign;
 use dspy_core::lm::Usage;
 
 use crate::counts::named;
@@ -30,24 +31,15 @@ impl fmt::Display for Text<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                '\n' | '\t' => f.write_char(c)?,
-                // The signs for control characters have their order.
-                '\0'..='\u{1f}' => f.write_char(char::from_u32(0x2400 + c as u32).unwrap_or(REPLACED))?,
-                '\u{7f}' => f.write_char('\u{2421}')?,
-                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    write!(f, "[U+{:04X}]", c as u32)?;
-                }
-                '\u{80}'..='\u{9f}' | '\u{fdd0}'..='\u{fdef}' => f.write_char(REPLACED)?,
-                // The last two characters of each plane are none.
-                _ if c as u32 & 0xfffe == 0xfffe => f.write_char(REPLACED)?,
-                _ => f.write_char(c)?,
+                _ => match sign(c) {
+                    Some(sign) => f.write_str(&sign)?,
+                    None => f.write_char(c)?,
+                },
             }
         }
         Ok(())
     }
 }
-
-const REPLACED: char = '\u{fffd}';
 
 /// The beginning of some text.
 #[derive(Clone, Copy)]
