@@ -131,6 +131,11 @@ pub(super) fn is_outage(error: &FineTuneError) -> bool {
     }
 }
 
+/// Returns whether it is unknown if the job was created, which the error says together with the remedies.
+pub(super) fn is_unknown(error: &FineTuneError) -> bool {
+    matches!(error, FineTuneError::Unknown { .. })
+}
+
 impl fmt::Debug for ApiTrainer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiTrainer")

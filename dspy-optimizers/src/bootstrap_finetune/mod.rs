@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use dspy_base::panics;
 use dspy_core::error::BoxError;
-use dspy_core::finetune::FineTuneError;
 use dspy_core::lm::Lm;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -21,8 +20,8 @@ use serde_json::{Value, json};
 pub use self::api::ApiTrainer;
 use self::jobs::{Plan, check_selection, groups};
 use self::record::{record, recorded};
-use self::trainer::is_outage;
 pub use self::trainer::{Trainer, TrainingJob};
+use self::trainer::{is_outage, is_unknown};
 use crate::bootstrap_few_shot::{EveryRow, Settings, notes, teacher_setters};
 use crate::builder::{NoMetric, optimizer};
 use crate::counts::counted;
@@ -302,14 +301,6 @@ fn renamed(job: &TrainingJob, lm: Lm) -> Result<Lm, BoxError> {
     Err(message.into())
 }
 
-/// Returns whether it is unknown if the job was created, which [`FineTuneError::Unknown`] says together with the remedies.
-fn is_unknown(error: &(dyn std::error::Error + 'static)) -> bool {
-    let errors = std::iter::successors(Some(error), |error| error.source());
-    errors
-        .filter_map(|error| error.downcast_ref())
-        .any(|error| matches!(error, FineTuneError::Unknown { .. }))
-}
-
 /// Returns the error of a job that was started, with the models of the other jobs, which are paid.
 fn stopped<P: Program, E: ExampleFor<P>>(
     study: &Study<'_, P, E>,
@@ -324,7 +315,7 @@ fn stopped<P: Program, E: ExampleFor<P>>(
     }
     let advice = match &job.state {
         // The error itself names the state file.
-        Some(_) if is_unknown(&*source) => {
+        Some(_) if is_unknown(&source) => {
             "; run again with the same `run_dir` to look for it once more".to_owned()
         }
         Some(state) if state.exists() => format!(

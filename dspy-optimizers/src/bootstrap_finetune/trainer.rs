@@ -110,3 +110,17 @@ pub(super) fn is_outage(error: &BoxError) -> bool {
         None => error.downcast_ref::<LmError>().is_some_and(LmError::is_outage),
     }
 }
+
+/// Returns whether it is unknown if the job was created, which the error says together with the remedies.
+#[cfg(feature = "http")]
+pub(super) fn is_unknown(error: &BoxError) -> bool {
+    let first: &(dyn std::error::Error + 'static) = &**error;
+    let mut errors = std::iter::successors(Some(first), |error| error.source());
+    errors.any(|error| error.downcast_ref().is_some_and(super::api::is_unknown))
+}
+
+/// Returns whether it is unknown if the job was created, which trainers of the user do not say.
+#[cfg(not(feature = "http"))]
+pub(super) fn is_unknown(_: &BoxError) -> bool {
+    false
+}

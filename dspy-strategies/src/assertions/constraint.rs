@@ -10,8 +10,8 @@ use crate::scope::{Place, Refused, is_error};
 /// A constraint that must hold: if it never does, the program fails.
 ///
 /// Write it in the `forward` of a module, about anything that is known there; checks of a signature know only the
-/// outputs of one predictor. Inside a [`Backtrack`], a constraint that does not hold makes the responsible predictor try
-/// again; outside, it is an error at once.
+/// outputs of one predictor. Inside a [`Backtrack`](super::Backtrack), a constraint that does not hold makes the
+/// responsible predictor try again; outside, it is an error at once.
 ///
 /// ```
 /// use dspy_strategies::Assert;
@@ -31,8 +31,9 @@ pub struct Assert(Constraint);
 
 /// A constraint that should hold: the program continues if it does not after all attempts.
 ///
-/// The suggestions that failed are in [`Prediction::added`] of a [`Backtrack`], under `failed_suggestions`, where a metric
-/// sees them. Outside of a `Backtrack` a suggestion changes nothing.
+/// The suggestions that failed are in [`Prediction::added`](dspy_core::predict::Prediction::added) of a
+/// [`Backtrack`](super::Backtrack), under `failed_suggestions`, where a metric sees them. Outside of a `Backtrack` a
+/// suggestion changes nothing.
 ///
 /// ```
 /// use dspy_strategies::Suggest;
@@ -92,7 +93,8 @@ impl Assert {
     /// Checks the constraint.
     ///
     /// # Errors
-    /// A [`ConstraintFailed`] if it does not hold, which [`Backtrack`] answers by another attempt: pass it on with `?`.
+    /// A [`ConstraintFailed`] if it does not hold, which [`Backtrack`](super::Backtrack) answers by another
+    /// attempt: pass it on with `?`.
     pub fn check(self) -> Result<()> {
         self.0.check(true)
     }
@@ -113,7 +115,8 @@ impl Suggest {
     /// Checks the constraint.
     ///
     /// # Errors
-    /// A [`ConstraintFailed`] if it does not hold and a [`Backtrack`] makes another attempt: pass it on with `?`.
+    /// A [`ConstraintFailed`] if it does not hold and a [`Backtrack`](super::Backtrack) makes another attempt:
+    /// pass it on with `?`.
     pub fn check(self) -> Result<()> {
         self.0.check(false)
     }
