@@ -316,6 +316,13 @@ impl Source {
         #[cfg(feature = "http")]
         if let Some(error) = crate::http::find(error) {
             use crate::http::HttpError as E;
+            if let E::UnexpectedServerResponse(answer) = error
+                && let Some((code, answer)) = status_of(answer)
+            {
+                let note = if (300..400).contains(&code) { "; redirects are not followed" } else { "" };
+                let message = self.clean(&format!("HTTP status {answer}{note}"));
+                return McpError::Refused { server, doing, code, message };
+            }
             match error {
                 E::ResponseBodyTooLarge { max_size } => {
                     let what = format!("a response of more than {max_size} bytes; raise `max_message_bytes`");
@@ -374,6 +381,13 @@ async fn until_fault<T>(
         result = answer => result,
         () = watch.faulted() => Err(ServiceError::TransportClosed),
     }
+}
+
+/// Returns the status in words of the SDK such as `HTTP 403 Forbidden: …`, and them without the beginning.
+#[cfg(feature = "http")]
+fn status_of(answer: &str) -> Option<(i32, &str)> {
+    let answer = answer.strip_prefix("HTTP ")?;
+    Some((answer.get(..3)?.parse().ok()?, answer.trim_end_matches([':', ' '])))
 }
 
 /// Returns a message with its causes.

@@ -12,40 +12,42 @@ use super::common::{tool, welcome};
 
 /// A request: its method, its headers in lower case, and its message.
 #[derive(Clone)]
-struct Heard {
-    method: String,
+pub(super) struct Heard {
+    pub(super) method: String,
     headers: Vec<(String, String)>,
-    message: Value,
+    pub(super) message: Value,
 }
 
 impl Heard {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn asks(&self, method: &str) -> bool {
+    pub(super) fn asks(&self, method: &str) -> bool {
         self.message["method"] == method
     }
 }
 
 /// An answer: the status, further headers, and the body; `None` never answers.
-type Answer = Option<(u16, Vec<(&'static str, String)>, Body)>;
+pub(super) type Answer = Option<(u16, Vec<(&'static str, String)>, Body)>;
 
-enum Body {
+pub(super) enum Body {
     Json(Value),
     Events(Vec<Value>),
+    /// Content of this type without end.
+    Endless(&'static str, String),
     Bytes(&'static str, usize),
     Raw(&'static str, String),
 }
 
 /// A server on localhost, and the requests that it has heard.
-struct Server {
-    url: String,
-    heard: Arc<Mutex<Vec<Heard>>>,
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Server {
-    async fn start(answer: impl Fn(&Heard, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(answer: impl Fn(&Heard, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -59,11 +61,11 @@ impl Server {
         Server { url, heard }
     }
 
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.heard.lock().unwrap().iter().filter(|heard| heard.asks("tools/call")).count()
     }
 
-    fn client(&self) -> McpClient {
+    pub(super) fn client(&self) -> McpClient {
         McpClient::http(&self.url).connect_timeout(Duration::from_secs(10))
     }
 }
@@ -107,6 +109,14 @@ async fn serve(
             Body::Events(messages) => {
                 ("text/event-stream", messages.iter().map(|message| format!("data: {message}\n\n")).collect())
             }
+            // It is noted when the client leaves.
+            Body::Endless(kind, piece) => {
+                let mut text = format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n\r\n");
+                while stream.write_all(text.as_bytes()).await.is_ok() {
+                    text.clone_from(&piece);
+                }
+                return log.lock().unwrap().push(Heard { method: "ENDED".into(), ..heard });
+            }
             Body::Bytes(text, times) => ("application/json", text.repeat(times)),
             Body::Raw(kind, text) => (kind, text),
         };
@@ -121,13 +131,13 @@ async fn serve(
     }
 }
 
-fn ok(request: &Heard, result: &Value) -> Body {
+pub(super) fn ok(request: &Heard, result: &Value) -> Body {
     Body::Json(json!({"jsonrpc": "2.0", "id": request.message["id"], "result": result}))
 }
 
 /// The answers to all but calls, in the session of that number.
 #[expect(clippy::unnecessary_wraps, reason = "the functions of servers have this form")]
-fn usual(request: &Heard, before: usize) -> Answer {
+pub(super) fn usual(request: &Heard, before: usize) -> Answer {
     match request.message["method"].as_str() {
         Some("initialize") => {
             let session = format!("session-{before}");

@@ -6,6 +6,8 @@ mod common;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_hostile;
 #[cfg(all(feature = "http", feature = "http-server"))]
 mod http_server;
 mod processes;
