@@ -517,3 +517,38 @@ async fn a_constraint_inside_a_tool_is_passed_over_or_read_by_the_agent() {
         }
     }
 }
+
+/// A program whose constraint is in a task of its own, with another one in between.
+#[module]
+#[derive(Clone)]
+struct Spawning {
+    inner: Checked,
+}
+
+impl Module for Spawning {
+    type Input = OrderInput;
+    type Output = OrderOutput;
+    async fn forward(&self, input: OrderInput) -> Outcome {
+        let inner = self.inner.clone();
+        spawn(async move { spawn(async move { inner.call(input).await }).await.unwrap() }).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn constraints_in_tasks_are_those_of_the_program() {
+    for hard in [true, false] {
+        let program = |right| Spawning { inner: Checked { predict: Predict::new(), right, hard } };
+        let one = |output: &OrderOutput| output.receipt.clone();
+        let right = row(program(3), Some(4), one).await;
+        assert_eq!(right, (Ok("3".to_owned()), 2, vec![]), "hard: {hard}");
+        let (result, made, failed) = row(program(9), Some(2), one).await;
+        if hard {
+            assert!(result.unwrap_err().contains("not yet"));
+        } else {
+            assert_eq!((result.unwrap().as_str(), made, failed), ("3", 2, vec!["not yet".to_owned()]));
+        }
+        // Samples, too, are parts of their own in their tasks.
+        let samples = BestOfN::new(program(3), 2, |_: &OrderInput, _: &OrderOutput| 0.5);
+        assert_eq!(row(samples, Some(4), one).await.0, Ok("3".to_owned()), "hard: {hard}");
+    }
+}

@@ -654,3 +654,31 @@ async fn a_limit_of_time_ends_what_is_in_flight() {
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Nothing {}
+
+#[tokio::test]
+async fn a_sum_of_prices_reaches_the_limit_that_it_is_equal_to() {
+    let ones = &endless_code()[2];
+    for cents in 1..40u32 {
+        let (lm, all, _) = endless(ones.clone());
+        let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap();
+        rlm = rlm.max_calls(10_000).max_turns(50).max_cost(f64::from(cents) / 100.0);
+        rlm.set_lm(lm);
+        rlm.call("x").await.unwrap();
+        // And the last reading.
+        assert_eq!(all.load(Ordering::SeqCst), cents as usize + 1);
+    }
+}
+
+#[tokio::test]
+async fn parts_nest_as_deep_as_the_stack_allows() {
+    let nests = &endless_code()[0];
+    for depth in [8, 9, 1_000, usize::MAX] {
+        let (lm, ..) = endless(nests.clone());
+        let mut rlm = Rlm::<Find>::new([], Lines::default()).unwrap().max_depth(depth).max_turns(2);
+        rlm.set_lm(lm);
+        match tokio::spawn(async move { rlm.call("x").await }).await.unwrap() {
+            Ok(output) => assert_eq!((output.number, depth), (7, 8)),
+            Err(error) => assert!(error.to_string().contains("at most") && depth > 8, "{error}"),
+        }
+    }
+}

@@ -261,7 +261,7 @@ fn skilled() -> Arc<ScriptedLm> {
 }
 
 #[tokio::test]
-async fn a_program_that_was_beaten_on_its_minibatch_does_not_challenge_the_best_one() {
+async fn a_program_that_was_beaten_on_its_minibatch_is_not_run_on_the_valset() {
     const MINIBATCH: usize = 24;
     // Few texts are perfect. Most are better than the original program, and beaten.
     let writer = Arc::new(ScriptedLm::from_fn(|request: &Request| {

@@ -15,12 +15,15 @@ pub(crate) struct Allowance {
     pub(crate) cost_usd: Option<f64>,
 }
 
+/// The part of a limit by which a sum of prices may be below it and reach it: ten times a cent is less than ten cents.
+const ROUNDING: f64 = 1e-9;
+
 impl Allowance {
     /// Returns the limit that is reached, by the name of its setting.
     fn reached(self, spent: &Spent) -> Option<Reached> {
         if self.tokens.is_some_and(|limit| spent.usage.total_tokens() >= limit) {
             Some(Reached::Tokens)
-        } else if self.cost_usd.is_some_and(|limit| spent.known_usd >= limit) {
+        } else if self.cost_usd.is_some_and(|limit| spent.known_usd >= limit - limit.abs() * ROUNDING) {
             Some(Reached::Cost)
         } else {
             None

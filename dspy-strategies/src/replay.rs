@@ -183,7 +183,7 @@ struct CallLayer {
 impl ToolLayer for CallLayer {
     fn call<'a>(&'a self, tool: &'a Tool, arguments: &'a Value, next: NextTool<'a>) -> ToolFuture<'a> {
         if tool.always_runs() {
-            return Box::pin(async move { noted(passing(next.run()).await) });
+            return Box::pin(async move { noted(passing(async move { next.run().await }).await) });
         }
         let is_new = self.now.is_new();
         let reused = !is_new && !self.now.differs.load(Ordering::Acquire);
@@ -199,7 +199,8 @@ impl ToolLayer for CallLayer {
         let calls = slot.inside.clone();
         let inside = CallLayer { calls, asked: Asked::default(), now: self.now.clone() };
         Box::pin(async move {
-            let outcome = passing(next.run_under(Arc::new(inside))).await;
+            // The call takes what it belongs to when it begins.
+            let outcome = passing(async move { next.run_under(Arc::new(inside)).await }).await;
             *slot.result.lock_any() = Some(outcome.clone());
             noted(outcome)
         })

@@ -5,12 +5,7 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use dspy_base::locks::MutexExt as _;
-use dspy_core::program::{HasPredictors, HeldTrace, RunningTrace, Trace, hold_trace};
-
-tokio::task_local! {
-    /// The innermost scope of the current task.
-    static SCOPE: Arc<Scope>;
-}
+use dspy_core::program::{HasPredictors, HeldTrace, RunningTrace, Trace, hold_trace, part, with_part};
 
 /// The place of a constraint in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +75,7 @@ impl Scope {
             // A scope is entered once.
             let _ = self.trace.set(trace);
         }
-        SCOPE.scope(self.clone(), attempt).await
+        with_part(self.clone(), attempt).await
     }
 
     /// Takes what was refused, in the order of the source.
@@ -111,7 +106,7 @@ impl Scope {
 
 /// Decides about a constraint that does not hold: whether it is an error here, or noted and passed over.
 pub(crate) fn is_error(refused: &Refused) -> bool {
-    let Ok(scope) = SCOPE.try_with(Arc::clone) else { return refused.hard };
+    let Some(scope) = part::<Scope>() else { return refused.hard };
     match scope.retries {
         Some(_) if refused.hard || !scope.exhausted.contains(&refused.place) => {
             scope.notice(refused);
@@ -137,17 +132,15 @@ pub(crate) enum Around {
 
 impl Around {
     pub(crate) fn current() -> Self {
-        SCOPE
-            .try_with(|scope| scope.retries.map_or(Around::Passes, Around::Retries))
-            .unwrap_or(Around::Nothing)
+        part::<Scope>().map_or(Around::Nothing, |scope| scope.retries.map_or(Around::Passes, Around::Retries))
     }
 }
 
 /// Runs a part of a program whose caller handles its errors and does not attempt it again: suggestions are noted there and
 /// passed over.
-pub(crate) async fn passing<F: Future>(part: F) -> (F::Output, Noted) {
+pub(crate) async fn passing<F: Future>(work: F) -> (F::Output, Noted) {
     let scope = Arc::new(Scope::default());
-    let output = SCOPE.scope(scope.clone(), part).await;
+    let output = with_part(scope.clone(), work).await;
     (output, scope.noted())
 }
 
@@ -162,11 +155,11 @@ pub(crate) struct Noted {
 impl Noted {
     /// Adds this to what is noted of the part around.
     pub(crate) fn keep(self) {
-        let _ = SCOPE.try_with(|scope| {
+        if let Some(scope) = part::<Scope>() {
             let mut noted = scope.noted.lock_any();
             noted.backtracks += self.backtracks;
             noted.failed.extend(self.failed);
-        });
+        }
     }
 
     /// Returns the messages of the suggestions that were passed over.

@@ -243,7 +243,7 @@ mod tests {
                 let (start, end) = shown.split_once(" ──\n").unwrap();
                 assert!(start.starts_with("── scripted · "), "{shown}");
                 let expected = "System\n  Be brief.\nUser\n  Capital?\n  Now.\nReply\n  (reasoning)\n  It is known.\n  \
-                                (answer)\n  Paris\u{fffd}[31m\n[";
+                                (answer)\n  Paris␛[31m\n[";
                 assert!(end.starts_with(expected), "{shown}");
                 assert!(end.contains(" tokens, ") && end.trim_end().ends_with(" ms]"), "{shown}");
                 assert!(inspect_history(5).colours(true).to_string().contains("\x1b[34mUser\x1b[0m"));

@@ -37,5 +37,5 @@ pub(crate) use paths::{Named, PredictorRef};
 pub(crate) use scope::{NamedScope, leaf, register_copies};
 pub(crate) use trace::TraceScope;
 pub use trace::{HeldTrace, RunningTrace, Trace, TraceStep, hold_trace, trace};
-pub use watch::status;
 pub(crate) use watch::{EventScope, Watched};
+pub use watch::{part, status, with_part};

@@ -26,6 +26,8 @@ pub(crate) struct Watched {
     pub(crate) tools: Option<Arc<dyn Any + Send + Sync>>,
     /// The call of a tool that the tasks work on, of a type of another module.
     pub(crate) call: Option<Arc<dyn Any + Send + Sync>>,
+    /// The part of a program that the tasks belong to, of a type of another crate.
+    pub(crate) part: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Watched {
@@ -45,6 +47,7 @@ impl Watched {
             events: self.events.or(other.events),
             tools: self.tools.or(other.tools),
             call: self.call.or(other.call),
+            part: self.part.or(other.part),
         }
     }
 
@@ -77,6 +80,18 @@ impl Watched {
             events.chain().for_each(|scope| scope.paths.register_copies(pairs));
         }
     }
+}
+
+/// Runs `future` as a part of a program that strategies know by `part`, in all tasks that it [spawns](crate::program::spawn).
+#[doc(hidden)]
+pub async fn with_part<F: Future>(part: Arc<dyn Any + Send + Sync>, future: F) -> F::Output {
+    Watched { part: Some(part), ..Watched::current() }.enter(future).await
+}
+
+/// Returns what strategies know the current part of a program by, if it is of this type.
+#[doc(hidden)]
+pub fn part<T: Any + Send + Sync>() -> Option<Arc<T>> {
+    WATCHED.try_with(|watched| watched.part.clone()).ok().flatten()?.downcast().ok()
 }
 
 /// Sends a progress message to the watchers of the program that the current task belongs to. Does nothing if

@@ -12,6 +12,8 @@ mod walk;
 pub use crate::observe::{
     Event, EventKind, HeldTrace, RunningTrace, Trace, TraceStep, hold_trace, status, trace,
 };
+#[doc(hidden)]
+pub use crate::observe::{part, with_part};
 pub use crate::recovery::Recovery;
 #[doc(hidden)]
 pub use crate::settings::inherit_unless_given;

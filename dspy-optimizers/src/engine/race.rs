@@ -1,6 +1,7 @@
 //! The run of a race.
 
 use dspy_base::digest::Digest;
+use dspy_core::lm::Limit;
 use serde_json::json;
 
 use super::{Afforded, ExampleFor, Needs, Program, Stop, Study, Task};
@@ -9,6 +10,12 @@ use crate::data::Rows;
 use crate::events::StudyEvent;
 use crate::race::{Contestant, Progress, Race, Raced};
 use crate::report::ItemReport;
+
+/// The contestants of a race that the budget does not run, and the limit that they would exceed.
+struct Fitting {
+    left_out: Vec<usize>,
+    limit: Option<Limit>,
+}
 
 impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
     /// Runs contestants on the same blocks of rows and drops those that are beaten; see [`Race`].
@@ -29,12 +36,8 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         let (schedule, ends) = race.schedule(rows, self.seed());
         let mut progress = Progress::new(race, contestants, ends.len());
         let (mut start, mut stopped) = (0, None);
-        let Afforded { count, limit: short } = self.fitting(contestants, &schedule.select(0..ends[0]))?;
+        let Fitting { left_out, limit: short } = self.fitting(contestants, &schedule.select(0..ends[0]))?;
         if let Some(limit) = short {
-            let first = schedule.select(0..ends[0]);
-            let is_known = |one: &Contestant<P>| self.missing(&one.scope, &one.program, &first) == 0;
-            let runs = |place: usize| place < count || is_known(&contestants[place]);
-            let left_out: Vec<usize> = (0..contestants.len()).filter(|place| !runs(*place)).collect();
             let compared = contestants.len() - left_out.len();
             if compared < 2 {
                 return Ok(Raced { standings: progress.standings(), stopped: Some(limit) });
@@ -79,10 +82,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
         Ok(Raced { standings, stopped: stopped.or(short) })
     }
 
-    /// Returns how many of the contestants, in their order, the budget runs on the first block. If these are not all,
-    /// the number is in the journal, so that a resumed race has the same.
-    fn fitting(&self, contestants: &[Contestant<P>], block: &Rows<'_, E>) -> Result<Afforded, Stop> {
-        let all = Afforded { count: contestants.len(), limit: None };
+    /// Returns which of the contestants the budget does not run on the first block: the last of those that have not run
+    /// there before. What is missing and how many run is in the journal, so that a resumed race has the same.
+    fn fitting(&self, contestants: &[Contestant<P>], block: &Rows<'_, E>) -> Result<Fitting, Stop> {
+        let all = Fitting { left_out: Vec::new(), limit: None };
         if !self.is_limited() {
             return Ok(all);
         }
@@ -105,7 +108,10 @@ impl<P: Program, E: ExampleFor<P>> Study<'_, P, E> {
             }
         };
         let runs = |count: usize| missing.iter().take(count).sum();
-        self.affordable(&key, contestants.len(), |count| Needs { calls: 0, runs: runs(count) })
+        let Afforded { count, limit } =
+            self.affordable(&key, contestants.len(), |count| Needs { calls: 0, runs: runs(count) })?;
+        let left_out = (count..contestants.len()).filter(|place| missing[*place] > 0).collect();
+        Ok(Fitting { left_out, limit })
     }
 
     /// Returns the number of rows that a program has not run on under this name.

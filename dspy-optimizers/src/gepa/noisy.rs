@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dspy_core::lm::Limit;
+
 use super::meter::{Halt, Use};
 use super::pool::Draft;
 use super::propose::Material;
@@ -15,7 +17,6 @@ use crate::paired::{Sums, unpaired_p_value};
 use crate::race::{LEVEL, Race};
 use crate::report::{Stopped, percent};
 use crate::words::WordCounts;
-use dspy_core::lm::Limit;
 
 /// A candidate with the scores that it has had so far.
 struct Held<P> {
@@ -120,7 +121,14 @@ impl<P: Program, E: ExampleFor<P>> Search<'_, '_, P, E> {
             if !self.meter.has(most) {
                 return Ok(None);
             }
-            if let Some(limit) = self.study.would_exceed(most + calls).filter(|_| !known) {
+            // A run that goes on with a larger budget has paid finals already.
+            let val = self.study.val();
+            let paid =
+                |held: &Held<P>| val.len() - self.study.missing(&held.draft.scope, &held.draft.program, val);
+            let limited = self.study.is_limited();
+            let paid: usize = memory.iter().skip(1).filter(|_| limited).map(paid).sum();
+            let needed = most.saturating_sub(paid) + calls;
+            if let Some(limit) = self.study.would_exceed(needed).filter(|_| !known) {
                 return Ok(Some(limit));
             }
             self.study.part("search", &format!("step {step}"), 2 * chosen.len() * rows.len());

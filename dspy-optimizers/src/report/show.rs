@@ -90,6 +90,7 @@ impl fmt::Display for Trial {
 /// Prints a table: phase, kind of call, model, cost.
 impl fmt::Display for Spend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut Shown(f);
         let entries = &self.entries()[..self.entries().len().min(LISTED)];
         let rows = entries.iter().map(|SpendEntry { study, phase, kind, model, usage, cached }| {
             let usd = match usage.cost_usd {

@@ -82,6 +82,10 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
     }
 
     async fn end(self, stopped: Option<Limit>) -> Result<Stopped, Stop> {
+        let compared = |at: usize| self.pool.get(at).standing.is_some();
+        if stopped.is_some() && !self.settings.published && !(1..self.pool.len()).any(compared) {
+            self.study.warn_nothing_compared(self.study.val().len());
+        }
         if self.settings.published { self.compare(stopped).await } else { Ok(self.finish(stopped)) }
     }
 
@@ -96,6 +100,8 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             }
             if self.settings.published && number > 0 {
                 self.check_budget(number)?;
+            } else if !self.settings.published && number == 0 {
+                self.check_first_step()?;
             }
             let rows = study.train().select(left.drain(..size));
             self.step(number, &rows).await?;
@@ -117,6 +123,17 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             Afforded { count: 0, limit: Some(limit) } => Err(Stop::Budget(limit)),
             _ => Ok(()),
         }
+    }
+
+    /// Ends the search before its first step if the budget does not cover the least of it that is compared: runs that
+    /// teach something, one new program on the minibatch, and its race with the original program.
+    fn check_first_step(&self) -> Result<(), Stop> {
+        let (study, Settings { num_candidates, minibatch, .. }) = (self.study, self.settings);
+        let explored = minibatch.saturating_mul(num_candidates.div_ceil(2));
+        let raced = self.settings.race.first_block(study.val().len());
+        let runs = explored.saturating_add(2 * minibatch).saturating_add(raced);
+        // One new program; the proposer is asked twice for a text.
+        study.covers("first-step", Needs { calls: 2, runs })
     }
 
     async fn step(&mut self, number: usize, rows: &Rows<'d, E>) -> Result<(), Stop> {

@@ -16,11 +16,11 @@ async fn main() -> dspy::Result<()> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8080);
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(dspy::Error::other)?;
     let address = listener.local_addr().map_err(dspy::Error::other)?;
+    let mut signals = Signals::listen().map_err(dspy::Error::other)?;
     println!("serving {} on http://{address}; stop with Ctrl-C or SIGTERM", lm.id());
     let service = Service::new(lm, Limits::default())?;
     // After a signal the server accepts no connections, and ends once the requests in flight are answered or their time is
     // over. A second signal ends it at once.
-    let mut signals = Signals::listen().map_err(dspy::Error::other)?;
     let stop = async move {
         signals.next().await;
         println!("stopping");

@@ -329,6 +329,10 @@ fn signals_stop_the_process_and_a_second_one_at_once() {
         let mut slow = std::net::TcpStream::connect(&busy.2).unwrap();
         let whole = request("/summary", "ann", &json!({"text": "x"}));
         slow.write_all(&whole.as_bytes()[..whole.len() - 5]).unwrap();
+        // Connections are accepted in their order.
+        let mut healthy = std::net::TcpStream::connect(&busy.2).unwrap();
+        healthy.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        std::io::Read::read_to_string(&mut healthy, &mut String::new()).unwrap();
         busy.signal(signal);
         assert_eq!(busy.1.next().unwrap().unwrap(), "stopping");
         busy.signal(signal);

@@ -31,6 +31,9 @@ const BUDGET: &str = "budget";
 /// The function that works on a part of the task in a session of its own.
 const RECURSE: &str = "rlm_query";
 
+/// The largest number of levels of parts.
+const DEEPEST: usize = 8;
+
 /// The number of characters of a variable that the model sees.
 const PREVIEW: usize = 1_000;
 
@@ -151,7 +154,7 @@ impl<S> Rlm<S> {
         self
     }
 
-    /// Sets the number of levels of `rlm_query`. Default: 0, without that function.
+    /// Sets the number of levels of `rlm_query`, at most 8. Default: 0, without that function.
     #[must_use]
     pub fn max_depth(mut self, depth: usize) -> Self
     where
@@ -325,6 +328,10 @@ impl<S: Signature> Module for Rlm<S> {
     type Output = S::Output;
 
     async fn forward(&self, input: S::Input) -> Result<Prediction<S::Output>> {
+        if self.core.depth > DEEPEST {
+            let depth = self.core.depth;
+            return Err(Error::other(format!("`max_depth` is {depth}; parts nest {DEEPEST} deep at most")));
+        }
         let variables = input.to_values()?;
         let lm = self.generate_action.lm().cloned();
         let asked =
