@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use dspy::lm::Request;
+use dspy::lm::{LmError, LmErrorKind, Reply, Request, ScriptedLm};
 use dspy::prelude::*;
 use dspy::program::{Settings, spawn};
 use dspy::strategies::{
@@ -550,5 +550,37 @@ async fn constraints_in_tasks_are_those_of_the_program() {
         // Samples, too, are parts of their own in their tasks.
         let samples = BestOfN::new(program(3), 2, |_: &OrderInput, _: &OrderOutput| 0.5);
         assert_eq!(row(samples, Some(4), one).await.0, Ok("3".to_owned()), "hard: {hard}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_loses_no_result_to_a_suggestion() {
+    let kinds = [None, Some(LmErrorKind::ContentFilter), Some(LmErrorKind::ContextWindow)];
+    for kind in kinds {
+        for failing in 1..4usize {
+            // The first attempts are refused, then one fails.
+            let lm = Lm::custom(ScriptedLm::from_fn(move |request: &Request| {
+                let texts: Vec<_> =
+                    request.messages.iter().map(|message| message.text().into_owned()).collect();
+                let tries =
+                    texts.iter().map(|text| text.matches("which was refused: ").count()).sum::<usize>();
+                match kind {
+                    _ if tries < failing => Reply::from(format!("[[ ## receipt ## ]]\n{}", tries + 1)),
+                    None => Reply::from("no"),
+                    Some(kind) => LmError::new(kind, "scripted", "refused").into(),
+                }
+            }));
+            for hard in [false, true] {
+                let checked = Checked { predict: Predict::new(), right: 9, hard };
+                let result = run(lm.clone(), checked).await;
+                if hard {
+                    assert!(result.is_err(), "{kind:?}, {failing}");
+                    continue;
+                }
+                let output = result.unwrap();
+                assert_eq!(output.receipt, failing.to_string(), "{kind:?}");
+                assert_eq!(output.added_as::<Vec<String>>("failed_suggestions").unwrap(), ["not yet"]);
+            }
+        }
     }
 }

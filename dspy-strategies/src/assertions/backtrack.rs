@@ -28,7 +28,8 @@ const REMEMBERED: usize = 3;
 /// stopped before it ended, such as by a time limit, runs again, too.
 ///
 /// After the last attempt an [`Assert`](super::Assert) that does not hold is the error of the call, and a
-/// [`Suggest`](super::Suggest) is passed over. Only the returned attempt is in traces; an error of an assertion is that
+/// [`Suggest`](super::Suggest) is passed over. So it is if a further attempt ends with another error, such as an unreadable
+/// reply, but not if that is an outage or the end of a budget. Only the returned attempt is in traces; an error of an assertion is that
 /// of a failed program, so that optimizers neither demonstrate nor prefer it.
 ///
 /// The samples of a strategy and the programs of a [`Parallel`](crate::Parallel) inside have results of their own: each
@@ -137,6 +138,8 @@ where
 {
     let replay = Arc::new(Replay::default());
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // The last suggestion that was retried, and what was told before.
+    let mut retried: Option<(Place, BTreeMap<String, Vec<String>>)> = None;
     let mut tries = Tries { backtracks, made: 0, of_each: BTreeMap::new(), exhausted: HashSet::new() };
     loop {
         let advised = (!told.is_empty())
@@ -145,6 +148,15 @@ where
         let scope = Scope::attempt(program, backtracks, tries.exhausted.clone());
         let call = scope.enter(program.call(input.clone()));
         let (result, held) = hold_trace(replay.attempt(call)).await;
+        if result.as_ref().is_err_and(is_of_attempt)
+            && let Some((place, before)) = retried.take()
+        {
+            // The attempt before had got as far as the suggestion, which is passed over now.
+            tries.exhausted.insert(place);
+            told = before;
+            replay.blame(None);
+            continue;
+        }
         match tries.next(result.as_ref().err(), scope.noticed()) {
             Next::End => {
                 held.keep();
@@ -154,7 +166,8 @@ where
             }
             Next::PassOver => replay.blame(None),
             Next::Retry(noticed) => {
-                let message = &noticed.refused.message;
+                let Refused { message, place, hard, .. } = &noticed.refused;
+                retried = (!hard).then(|| (*place, told.clone()));
                 status(format!("backtracking: {message}")).await;
                 let trace = held.trace();
                 let path = path(&noticed, program, &trace);
@@ -170,6 +183,16 @@ where
             }
         }
     }
+}
+
+/// Returns whether an error is that of one attempt: neither that of a constraint nor one that another attempt would meet,
+/// too.
+fn is_of_attempt(error: &Error) -> bool {
+    ConstraintFailed::of(error).is_none() && !ends_all(error)
+}
+
+fn ends_all(error: &Error) -> bool {
+    error.is_outage() || error.is_configuration() || lacks_approval(error)
 }
 
 /// The further attempts so far.
@@ -193,7 +216,7 @@ impl Tries {
     /// Decides what follows an attempt: about the constraint that is its error, or else about those whose errors something
     /// in the program has handled.
     fn next(&mut self, error: Option<&Error>, noticed: Vec<Noticed>) -> Next {
-        if error.is_some_and(|error| error.is_outage() || error.is_configuration() || lacks_approval(error)) {
+        if error.is_some_and(ends_all) {
             return Next::End;
         }
         let reached = error.and_then(ConstraintFailed::of);
