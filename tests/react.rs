@@ -421,6 +421,37 @@ async fn an_error_of_the_context_window_shortens_the_log_once_and_the_whole_log_
 }
 
 #[tokio::test]
+async fn a_turn_that_exceeds_the_context_window_ends_with_the_outputs_that_can_be_read() {
+    for size in [600, 4_000, 40_000] {
+        let long = Tool::new("read", "", move |City { city }: City| async move {
+            format!("{city} {}", "word ".repeat(size))
+        });
+        let script = Arc::new(ScriptedLm::from_async_fn(move |request: Request| async move {
+            let prompt = text(&request);
+            if prompt.contains("[[ ## summary ## ]]") {
+                return Reply::from("[[ ## summary ## ]]\nNothing.");
+            }
+            if prompt.len() > 9_000 {
+                return Reply::from(LmError::new(LmErrorKind::ContextWindow, "scripted", "too long"));
+            }
+            if prompt.contains("`tool_calls`") {
+                let calls: Vec<_> =
+                    (0..5).map(|at| call("read", json!({"city": format!("c{at}")}))).collect();
+                return Reply::from(turn("Read.", json!(calls)));
+            }
+            assert!((0..5).all(|at| prompt.contains(&format!("c{at} word"))), "each result is there");
+            Reply::from("[[ ## reasoning ## ]]\nSo.\n\n[[ ## cities ## ]]\n[]\n\n[[ ## millimetres ## ]]\n1")
+        }));
+        let mut agent = ReAct::<Umbrella>::new([long]).unwrap();
+        agent.set_lm(Lm::shared(script));
+        let output = agent.call("?").await.unwrap();
+        assert_eq!(output.added_as::<String>("termination").unwrap(), "context_window", "{size}");
+        let log: Trajectory = output.added_as("trajectory").unwrap();
+        assert!(log.turns[0].results.iter().all(|result| result.text.len() > 2_000), "the log is whole");
+    }
+}
+
+#[tokio::test]
 async fn agents_are_tools_whose_usage_counts() {
     let inner_reply = turn("Known.", json!([finish()]));
     let mut inner = ReAct::<Umbrella>::new([weather()]).unwrap().max_turns(3);

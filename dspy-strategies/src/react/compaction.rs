@@ -9,6 +9,8 @@ use dspy_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::text::clipped;
+
 /// The share of the context window at which the log is made shorter.
 const FULL: f64 = 0.75;
 
@@ -57,6 +59,16 @@ impl Shown {
         self.until = log.turns.len();
         &self.turns
     }
+}
+
+/// Returns turns whose results have lost what is beyond this number of bytes, and their media.
+pub(super) fn with_short_results(mut shown: Trajectory, most: usize) -> Trajectory {
+    for result in shown.turns.iter_mut().flat_map(|turn| &mut turn.results) {
+        result.text = clipped(&result.text, most);
+        // The text has placeholders of the media.
+        result.parts.clear();
+    }
+    shown
 }
 
 impl View {

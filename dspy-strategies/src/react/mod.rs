@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use dspy_base::digest::Digest;
 use dspy_base::keyword;
-use dspy_core::lm::with_layer;
+use dspy_core::lm::{LmErrorKind, with_layer};
 use dspy_core::predict::{Predict, Prediction, Predictor};
 use dspy_core::program::{Module, ProgramShape};
 use dspy_core::signature::shape::Depth as DepthOf;
@@ -26,6 +26,7 @@ use dspy_core::{Error, Result};
 use serde_json::Value;
 
 use self::agent::{Agent, End};
+use self::compaction::with_short_results;
 pub(crate) use self::errors::lacks_approval;
 pub use self::errors::{ApprovalNeeded, ApprovalUnavailable, ResumeError, RunError};
 use self::flight::{Checkpoint, Keeper, Places};
@@ -224,6 +225,13 @@ impl<S: Signature> ReAct<S> {
         }
     }
 
+    /// Reads the outputs from the turns of a run that did not finish.
+    async fn extract(&self, state: &AgentState, shown: &Trajectory) -> Result<Prediction<S::Output>> {
+        let shown = serde_json::to_value(shown).map_err(Error::other)?;
+        let input = S::Input::from_values(state.inputs.clone())?;
+        self.extract.predict.call_with(input, [(TRAJECTORY, shown)]).await
+    }
+
     /// Continues a run to its end, or until it has to wait.
     async fn advance(
         &self,
@@ -272,15 +280,25 @@ impl<S: Signature> ReAct<S> {
             End::Waiting => return Ok(None),
             End::Finished(values) => (Predict::<S>::accept(values)?, Termination::Finish),
             End::Stopped(termination) => {
-                let shown = serde_json::to_value(state.view.of(&state.log)).map_err(Error::other)?;
-                let input = S::Input::from_values(state.inputs.clone())?;
-                let extracted = self.extract.predict.call_with(input, [(TRAJECTORY, shown)]).await?;
-                (extracted, termination)
+                let shown = state.view.of(&state.log);
+                let mut extracted = self.extract(state, &shown).await;
+                for most in SHORTENED {
+                    if !extracted.as_ref().is_err_and(exceeds_window) {
+                        break;
+                    }
+                    extracted = self.extract(state, &with_short_results(shown.clone(), most)).await;
+                }
+                (extracted?, termination)
             }
         };
         let log = serde_json::to_value(&state.log).map_err(Error::other)?;
         Ok(Some(prediction.with_added(TRAJECTORY, log).with_added("termination", termination.as_str())))
     }
+}
+
+/// Returns whether a prompt exceeds the context window.
+fn exceeds_window(error: &Error) -> bool {
+    error.as_lm().is_some_and(|error| error.kind == LmErrorKind::ContextWindow)
 }
 
 fn turn_spec(spec: &SignatureSpec) -> SignatureSpec {
@@ -374,6 +392,9 @@ impl<S: Signature> Module for ReAct<S> {
         true
     }
 }
+
+/// The sizes in bytes that results have in turn where the outputs are read from turns that exceed the context window.
+const SHORTENED: [usize; 2] = [2_000, 200];
 
 /// A part of a run, as a module.
 struct Part<'a, S> {
