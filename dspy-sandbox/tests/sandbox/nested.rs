@@ -42,7 +42,7 @@ fn depth() -> u32 {
 
 #[tokio::test]
 async fn sessions_inside_each_other_get_on_at_any_depth() {
-    let sandbox = strict().wall_time(Duration::from_secs(60)).build();
+    let sandbox = strict().wall_time(Duration::from_mins(1)).build();
     if !prepared(&sandbox).await {
         return;
     }
@@ -66,17 +66,20 @@ async fn sessions_inside_each_other_get_on_at_any_depth() {
     }
 }
 
+/// Tells of its end.
+struct Ended(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
 #[tokio::test]
 async fn a_tool_ends_with_the_code_that_waits_for_it() {
     let sandbox = strict().wall_time(Duration::from_secs(2)).build();
     if !prepared(&sandbox).await {
         return;
-    }
-    struct Ended(tokio::sync::mpsc::UnboundedSender<()>);
-    impl Drop for Ended {
-        fn drop(&mut self) {
-            let _ = self.0.send(());
-        }
     }
     let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
     let (sender, mut ends) = tokio::sync::mpsc::unbounded_channel();
@@ -85,7 +88,7 @@ async fn a_tool_ends_with_the_code_that_waits_for_it() {
         let begins = begins.clone();
         async move {
             begins.send(()).unwrap();
-            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            tokio::time::sleep(Duration::from_hours(1)).await;
             drop(ended);
         }
     });
@@ -105,5 +108,5 @@ async fn a_tool_ends_with_the_code_that_waits_for_it() {
     assert_eq!((execution.outcome, execution.state_lost), (Ok(json!(2)), true));
     let value: Value = session.run("[n for n in range(3)]").await.outcome.unwrap();
     assert_eq!(value, json!([0, 1, 2]));
-    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(start.elapsed() < Duration::from_mins(1));
 }
