@@ -63,7 +63,10 @@ fn changed(value: &Value) -> Vec<Value> {
     let mut all = match value {
         Value::Null => vec![json!(0)],
         Value::Bool(is) => vec![json!(!is), Value::Null],
-        Value::Number(number) => vec![json!(number.as_f64().unwrap() + 1.0), json!(number.to_string())],
+        Value::Number(number) => {
+            let next = number.as_u64().map_or(json!(0.5), |number| json!(number.wrapping_add(1)));
+            vec![json!(number.as_f64().unwrap() * 2.0 + 1.5), next, json!(number.to_string())]
+        }
         Value::String(text) => {
             vec![json!(format!("{text}x")), json!(text.to_uppercase() + "y"), json!(text.len())]
         }

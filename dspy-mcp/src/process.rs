@@ -34,7 +34,7 @@ pub(crate) struct Process {
     line: Vec<u8>,
     /// The messages of the last line that are not received yet.
     batch: VecDeque<Received>,
-    errors: Arc<std::sync::Mutex<Vec<u8>>>,
+    errors: Errors,
     watch: Arc<Watch>,
     max_line: usize,
     /// The time to write a message. A process that does not read its input is given up.
@@ -58,8 +58,7 @@ impl Process {
         let missing = || io::Error::other("the process has no pipes");
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
-        let errors = Arc::default();
-        tokio::spawn(keep_errors(child.stderr.take().ok_or_else(missing)?, Arc::clone(&errors)));
+        let errors = Errors::of(child.stderr.take().ok_or_else(missing)?);
         let (input, output) = (Arc::new(Mutex::new(Some(input))), BufReader::new(output));
         let child = Arc::new(tokio::sync::Mutex::new(child));
         let (line, batch) = (Vec::new(), VecDeque::new());
@@ -99,19 +98,16 @@ impl Process {
 }
 
 /// Returns the reason for the end of a process: its exit status, or else this one, and the end of its error output.
-async fn reason(
-    child: &tokio::sync::Mutex<Child>,
-    errors: &std::sync::Mutex<Vec<u8>>,
-    otherwise: String,
-) -> String {
+async fn reason(child: &tokio::sync::Mutex<Child>, errors: &Errors, otherwise: String) -> String {
     let status = timeout(TO_REPORT, async { child.lock().await.wait().await }).await;
-    // The task that reads the error output may be behind.
-    tokio::time::sleep(Duration::from_millis(20)).await;
     let mut cause = match status {
-        Ok(Ok(status)) => format!("the process ended ({status})"),
+        Ok(Ok(status)) => {
+            errors.all().await;
+            format!("the process ended ({status})")
+        }
         _ => otherwise,
     };
-    let errors = String::from_utf8_lossy(&errors.lock_any()).trim().to_owned();
+    let errors = errors.text();
     if !errors.is_empty() {
         cause.push_str("; its last error output: ");
         cause.push_str(&errors);
@@ -119,14 +115,39 @@ async fn reason(
     cause
 }
 
-/// Keeps the end of the error output.
-async fn keep_errors(mut errors: ChildStderr, kept: Arc<std::sync::Mutex<Vec<u8>>>) {
-    let mut buffer = [0; 1024];
-    while let Ok(length @ 1..) = errors.read(&mut buffer).await {
-        let mut kept = kept.lock_any();
-        kept.extend_from_slice(&buffer[..length]);
-        let surplus = kept.len().saturating_sub(KEPT);
-        kept.drain(..surplus);
+/// The end of the error output of a process.
+#[derive(Clone)]
+struct Errors {
+    kept: Arc<std::sync::Mutex<Vec<u8>>>,
+    /// Closed once the whole output is read.
+    reading: tokio::sync::watch::Receiver<()>,
+}
+
+impl Errors {
+    fn of(mut output: ChildStderr) -> Self {
+        let (read, reading) = tokio::sync::watch::channel(());
+        let errors = Errors { kept: Arc::default(), reading };
+        let kept = errors.kept.clone();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1024];
+            while let Ok(length @ 1..) = output.read(&mut buffer).await {
+                let mut kept = kept.lock_any();
+                kept.extend_from_slice(&buffer[..length]);
+                let surplus = kept.len().saturating_sub(KEPT);
+                kept.drain(..surplus);
+            }
+            drop(read);
+        });
+        errors
+    }
+
+    /// Waits until the output of a process that has ended is read. Processes that it has started may hold it open.
+    async fn all(&self) {
+        let _ = timeout(TO_REPORT, self.reading.clone().changed()).await;
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.kept.lock_any()).trim().to_owned()
     }
 }
 

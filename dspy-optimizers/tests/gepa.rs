@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::{Obedient, Row, calls_in, folder, journal_of, leave, one_step, right, rows};
+use common::{Caller, Obedient, Row, calls_in, folder, journal_of, leave, one_step, right, rows};
 use dspy_core::evaluate::Score;
 use dspy_core::lm::Lm;
 use dspy_core::predict::{DynPredict, Prediction};
@@ -19,7 +19,6 @@ use dspy_optimizers::{
     Budget, Component, ComponentError, Data, Gepa, OptimizeError, Optimized, Race, Report, SharedMetric,
     Stopped,
 };
-use serde_json::json;
 
 type Result<T> = std::result::Result<T, OptimizeError>;
 type Builder = Gepa<SharedMetric<Row, Values>>;
@@ -416,33 +415,8 @@ async fn demonstrations_evolve_from_rows_and_from_runs() {
 
 #[tokio::test]
 async fn tools_are_found_when_the_program_runs() {
-    /// A step that calls a tool, which its caller passes.
-    #[derive(Debug, Clone)]
-    struct Caller(DynPredict);
-
-    impl HasPredictors for Caller {
-        fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-            visitor.field("call", &self.0);
-        }
-
-        fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-            visitor.field("call", &mut self.0);
-        }
-    }
-
-    impl Module for Caller {
-        type Input = Values;
-        type Output = Values;
-
-        async fn forward(&self, mut input: Values) -> dspy_core::Result<Prediction<Values>> {
-            let tool = json!({"name": "zoo", "description": "A zoo.", "parameters": {"type": "object"}});
-            input.insert("tools".into(), json!([tool]));
-            self.0.call(input).await
-        }
-    }
-
     let spec = "question, tools: list[Tool] -> answer, calls: Optional[ToolCalls]";
-    let mut program = Caller(DynPredict::new(spec.parse().unwrap()));
+    let mut program = Caller(DynPredict::new(spec.parse().unwrap()), "A zoo.");
     let lm = Lm::shared(Arc::new(Zoo));
     program.set_lm(lm);
     let optimizer = gepa().components([Evolve::Tools]).proposer(learn).max_rollouts(300).build();

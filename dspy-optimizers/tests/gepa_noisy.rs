@@ -8,16 +8,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{Row, calls_in, folder, journal_of, leave, right, rows};
+use common::{Caller, Row, calls_in, folder, journal_of, leave, right, rows};
 use dspy_core::Seed;
 use dspy_core::lm::{BoxFuture, LanguageModel, Lm, LmError, Request, Response};
-use dspy_core::predict::{DynPredict, Prediction};
-use dspy_core::program::{HasPredictors, Module, Visitor, VisitorMut};
+use dspy_core::predict::DynPredict;
+use dspy_core::program::HasPredictors;
 use dspy_core::signature::Values;
 use dspy_optimizers::gepa::{Evolve, Noisy};
 use dspy_optimizers::proposer::{AdviceRequest, TextProposer, TextRequest};
 use dspy_optimizers::{Budget, Data, Gepa, Limit, OptimizeError, Report, Stopped};
-use serde_json::json;
 
 /// A model that answers right with the probability that its instruction states, in percent: `skill=70`. Samples of one
 /// request differ.
@@ -260,35 +259,12 @@ async fn limits_are_kept_at_any_size() {
 
 #[tokio::test]
 async fn near_duplicates_are_refused_although_tools_were_found_in_between() {
-    /// A step with a tool, which its caller passes.
-    #[derive(Debug, Clone)]
-    struct Caller(DynPredict);
-
-    impl HasPredictors for Caller {
-        fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
-            visitor.field("call", &self.0);
-        }
-
-        fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-            visitor.field("call", &mut self.0);
-        }
-    }
-
-    impl Module for Caller {
-        type Input = Values;
-        type Output = Values;
-
-        async fn forward(&self, mut input: Values) -> dspy_core::Result<Prediction<Values>> {
-            let tool =
-                json!({"name": "zoo", "description": "A zoo of animals.", "parameters": {"type": "object"}});
-            input.insert("tools".into(), json!([tool]));
-            self.0.call(input).await
-        }
-    }
-
     let spec = "question, tools: list[Tool] -> answer, calls: Optional[ToolCalls]";
     let lm = Arc::new(Moody::default());
-    let mut program = Caller(DynPredict::new(spec.parse().unwrap()).with_instruction("Answer. skill=40"));
+    let mut program = Caller(
+        DynPredict::new(spec.parse().unwrap()).with_instruction("Answer. skill=40"),
+        "A zoo of animals.",
+    );
     program.set_lm(Lm::shared(lm.clone()));
     let same = async |request: TextRequest| Ok(vec![request.current + "!"]);
     let optimizer = noisy().components([Evolve::Instructions, Evolve::Tools]).proposer(same).metric(right);

@@ -116,7 +116,7 @@ struct Guard(Arc<Account>);
 impl Layer for Guard {
     fn call<'a>(&'a self, lm: &'a Lm, request: &'a Request, next: Next<'a>) -> LmFuture<'a> {
         let Some(limit) = self.0.reached() else { return next.run(lm, request) };
-        let message = format!("the limit `{limit}` of the agent around this call is reached");
+        let message = format!("the limit `{limit}` of the program around this call is reached");
         let error = LmError::new(LmErrorKind::Budget, lm.id(), message);
         Box::pin(async move { Err(error) })
     }

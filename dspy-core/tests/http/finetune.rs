@@ -51,7 +51,7 @@ struct Store {
     looks: usize,
     /// Whether requests with metadata are refused.
     no_metadata: bool,
-    /// How many looks at the list do not show the latest job.
+    /// The number of looks at the list that do not show the latest job.
     hidden: usize,
 }
 

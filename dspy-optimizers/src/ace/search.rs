@@ -96,7 +96,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         study.check_headroom(&scores)?;
         match self.epochs().await {
             Ok(()) => self.finals(None).await,
-            Err(Stop::Budget(limit)) => self.finals(Some(limit)).await,
+            Err(Stop::Budget(limit)) => {
+                if self.compared == 0 {
+                    study.warn_nothing_compared(self.least_compared());
+                }
+                self.finals(Some(limit)).await
+            }
             Err(stop) => Err(stop),
         }
     }
@@ -143,6 +148,12 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let missing =
             |at: usize| study.missing(&self.snapshots[at].scope, &self.snapshots[at].program, study.val());
         self.finalists().into_iter().map(missing).sum()
+    }
+
+    /// Returns the rows that a new program runs on at least: those of the comparison, or of the first block of the race.
+    fn least_compared(&self) -> usize {
+        let Teacher { study, settings, .. } = &self.teacher;
+        self.blocks.size().max(settings.race.first_block(study.val().len()))
     }
 
     /// Returns the places of the original program and of the latest adopted ones.
@@ -219,8 +230,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let (paths, val) = (self.paths.len(), study.val().len());
         // A new program runs on the rows of the comparison, and one of them on the first block of the race at the end;
         // the present one has run on them if it is the original one.
-        let compared = self.blocks.size();
-        let new = compared.max(settings.race.first_block(val));
+        let (compared, new) = (self.blocks.size(), self.least_compared());
         let alone = settings.rows_per_curation.is_none() && wanted > 0;
         let present = if self.current == 0 { 0 } else { compared };
         // Once there is another program, the race at the end is paid, too. Without it, only a clear gain would count.
@@ -257,9 +267,6 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
             afforded = study.affordable(&name, most, needs(new))?;
         }
         if let Some(limit) = afforded.limit.filter(|_| afforded.count == 0) {
-            if self.compared == 0 {
-                study.warn_nothing_compared(new);
-            }
             return Err(Stop::Budget(limit));
         }
         let what = format!("reflections on the runs of batch {number} that went wrong");

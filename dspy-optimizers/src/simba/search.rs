@@ -132,7 +132,7 @@ impl<'s, 'd, P: Program, E: ExampleFor<P>> Search<'s, 'd, P, E> {
         let explored = minibatch.saturating_mul(num_candidates.div_ceil(2));
         let raced = self.settings.race.first_block(study.val().len());
         let runs = explored.saturating_add(2 * minibatch).saturating_add(raced);
-        // One new program; the proposer is asked twice for a text.
+        // A new program needs advice, and an instruction with it.
         study.covers("first-step", Needs { calls: 2, runs })
     }
 

@@ -544,3 +544,28 @@ pub fn calls_in(journal: &str) -> usize {
     let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
     journal.lines().filter(|line| line.starts_with("{\"event\":\"call\"")).filter(whole).count()
 }
+
+/// A step with a tool of this description, which its caller passes.
+#[derive(Debug, Clone)]
+pub struct Caller(pub DynPredict, pub &'static str);
+
+impl HasPredictors for Caller {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a, '_>) {
+        visitor.field("call", &self.0);
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        visitor.field("call", &mut self.0);
+    }
+}
+
+impl Module for Caller {
+    type Input = Values;
+    type Output = Values;
+
+    async fn forward(&self, mut input: Values) -> dspy_core::Result<Prediction<Values>> {
+        let tool = json!({"name": "zoo", "description": self.1, "parameters": {"type": "object"}});
+        input.insert("tools".into(), json!([tool]));
+        self.0.call(input).await
+    }
+}

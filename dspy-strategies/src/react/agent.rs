@@ -18,6 +18,7 @@ use super::errors::{ResumeError, lacks_approval};
 use super::flight::{Keeper, Places};
 use super::inside::{Held, Resumed, Slot};
 use super::limits::{Limits, Termination};
+use super::saved::is_deeper;
 use super::state::{AgentState, Decision, Decisions, INSIDE, Pending, Verdict};
 use super::{CALLS, FINISH, THOUGHT, TOOLS, TRAJECTORY};
 use crate::account::Account;
@@ -401,16 +402,6 @@ fn done_by(state: &AgentState) -> String {
         turn.results.extend(stopped);
     }
     log.to_string()
-}
-
-/// Returns whether a value has more than this number of levels.
-fn is_deeper(value: &Value, levels: usize) -> bool {
-    let inner = |value| levels == 0 || is_deeper(value, levels - 1);
-    match value {
-        Value::Object(members) => levels == 0 || members.values().any(inner),
-        Value::Array(items) => levels == 0 || items.iter().any(inner),
-        _ => false,
-    }
 }
 
 pub(super) fn id(call: &ToolCall) -> &str {

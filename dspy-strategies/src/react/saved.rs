@@ -131,36 +131,34 @@ impl AgentState {
 /// Returns a digest that does not depend on the order of members or on the notation of numbers, unless the value has too
 /// many levels.
 fn digest_of(value: &Value) -> Option<String> {
-    let mut digest = Digest::new();
-    add(&mut digest, value, DEEPEST).then(|| digest.long())
+    (!is_deeper(value, DEEPEST)).then(|| Digest::new().add_value(&with_plain_numbers(value)).long())
 }
 
-fn add(digest: &mut Digest, value: &Value, levels: usize) -> bool {
-    let Some(levels) = levels.checked_sub(1) else { return false };
+/// Returns a value whose whole numbers are integers: databases write `1e16`, `1.0` and `-0.0` as they like.
+fn with_plain_numbers(value: &Value) -> Value {
+    /// All whole floats below are integers of 64 bits.
+    const LARGEST: f64 = 9e18;
     match value {
         Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            digest.add_text("{").add_text(&members.len().to_string());
-            members.into_iter().all(|(name, value)| add(digest.add_text(name), value, levels))
+            let members = members.iter().map(|(name, value)| (name.clone(), with_plain_numbers(value)));
+            Value::Object(members.collect())
         }
-        Value::Array(items) => {
-            digest.add_text("[").add_text(&items.len().to_string());
-            items.iter().all(|item| add(digest, item, levels))
-        }
-        Value::Number(number) => {
-            let written = match number.as_f64() {
-                // Databases write `1e16`, `1.0` and `-0.0` as they like.
-                Some(float) => (float + 0.0).to_string(),
-                None => number.to_string(),
-            };
-            digest.add_text("#").add_text(&written);
-            true
-        }
-        other => {
-            digest.add_text(&other.to_string());
-            true
-        }
+        Value::Array(items) => Value::Array(items.iter().map(with_plain_numbers).collect()),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) if float.fract() == 0.0 && float.abs() < LARGEST => (float as i64).into(),
+            _ => value.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+/// Returns whether a value has more than this number of levels.
+pub(super) fn is_deeper(value: &Value, levels: usize) -> bool {
+    let inner = |value| levels == 0 || is_deeper(value, levels - 1);
+    match value {
+        Value::Object(members) => levels == 0 || members.values().any(inner),
+        Value::Array(items) => levels == 0 || items.iter().any(inner),
+        _ => false,
     }
 }
 
